@@ -1,8 +1,8 @@
 """
 Records as bytes and back: the schemas, and the two framings that tell a reader which schema a record has.
 
-- Avro single-object encoding (Avro specification 1.11): C3 01, the schema's CRC-64-AVRO fingerprint (8 bytes, little
-  endian), the record.  Used where there is no schema registry.
+- Avro single-object encoding (Avro specification 1.11): C3 01, the schema's CRC-64-AVRO fingerprint (8 bytes,
+  little endian), the record.  Used where there is no schema registry.
 - Confluent wire format: 00, the schema's id in the registry (4 bytes, big endian), the record.
 """
 
@@ -14,13 +14,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.records.table_action import Action, KeyPart, Source, TableAction
+from meepo2_cdc.records.wire import LONG_MAX
+from meepo2_cdc.records.wire_reader import ActionReader
 
 Schema = dict[str, Any]
 SchemaOfId = Callable[[int], Schema]
@@ -32,6 +35,25 @@ NAMES = ("table_action", "table_key", "checkpoint")
 """The records there are; each has its released versions in a folder of its own."""
 
 
+# What fastavro raises for bytes that are no such record, first match; its own words name Python objects.
+_WHY: tuple[tuple[type[Exception], str], ...] = (
+    (EOFError, "it ends too early"),
+    (UnicodeDecodeError, "a string in it is not UTF-8"),
+    (IndexError, "it names an enum symbol or a union branch that does not exist"),
+    (OverflowError, "a time in it lies outside the years 1 to 9999"),
+    (SchemaResolutionError, "the schema it was written with cannot be read as this one"),
+    (ValueError, "a length in it is impossible"),
+    (TypeError, "a field in it has the wrong type"),
+    (KeyError, "a field in it is missing"),
+)
+
+
+def versions(name: str) -> list[int]:
+    """The released versions of a record, oldest first."""
+    folder = files("meepo2_cdc").joinpath("_schemas", name)
+    return sorted(int(file.name[1:-5]) for file in folder.iterdir() if file.name.endswith(".avsc"))
+
+
 def schema_text(name: str, version: int = 1) -> str:
     """The released schema file, as published."""
     return files("meepo2_cdc").joinpath("_schemas", name, f"v{version}.avsc").read_text(encoding="utf-8")
@@ -40,8 +62,7 @@ def schema_text(name: str, version: int = 1) -> str:
 @cache
 def schema(name: str, version: int = 1) -> Schema:
     """The released schema, parsed by fastavro."""
-    parsed: Schema = fastavro.parse_schema(json.loads(schema_text(name, version)))
-    return parsed
+    return cast(Schema, fastavro.parse_schema(json.loads(schema_text(name, version))))
 
 
 @cache
@@ -67,54 +88,83 @@ def encode(name: str, record: Any, header: bytes | None = None) -> bytes:
 
 def encode_action(action: TableAction, header: bytes | None = None) -> bytes:
     """The value of a Kafka record."""
-    return encode("table_action", asdict(action) | {"action": action.action.value}, header)
+    fields = asdict(action) | {"action": action.action.value, "pk": _within_long(action.pk)}
+    return encode("table_action", fields, header)
 
 
 def encode_key(schema_name: str, table: str, pk: tuple[KeyPart, ...], header: bytes | None = None) -> bytes:
     """The key of a Kafka record."""
-    return encode("table_key", {"schema": schema_name, "table": table, "pk": pk}, header)
+    return encode("table_key", {"schema": schema_name, "table": table, "pk": _within_long(pk)}, header)
+
+
+def _within_long(pk: tuple[KeyPart, ...]) -> list[KeyPart]:
+    """BIGINT UNSIGNED above a long as its digits; fastavro would make it a double, and two keys one."""
+    return [str(part) if isinstance(part, int) and part > LONG_MAX else part for part in pk]
 
 
 class Decoder:
     """
     Reads records of one kind in every framing and every version.
 
-    `schema_of_id` looks a schema up in the registry by its number; without it, records in the Confluent wire format
-    raise UnreadableData, as everything does that is not such a record.
+    `schema_of_id` looks a schema up in the registry by its number; without it, records in the Confluent wire
+    format raise UnreadableData, as everything does that is not such a record.
     """
 
     def __init__(self, name: str, schema_of_id: SchemaOfId | None = None) -> None:
         self._name = name
         self._reader_schema = schema(name)
-        self._by_header: dict[bytes, Schema] = {single_object_header(name): self._reader_schema}
+        self._by_header = {
+            single_object_header(name, n): self._or_the_same(schema(name, n)) for n in versions(name)
+        }
         self._schema_of_id = schema_of_id
 
     def decode(self, raw: bytes) -> dict[str, Any]:
-        """The record's fields by name."""
+        """The record's fields by name; bytes that follow the record are refused like missing ones."""
         size = 10 if raw[:2] == SINGLE_OBJECT else 5
         written_as = self._by_header.get(raw[:size]) or self._look_up(raw[:size])
+        body = io.BytesIO(raw[size:])
         try:
-            found = fastavro.schemaless_reader(io.BytesIO(raw[size:]), written_as, self._reader_schema)
-        except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-            raise UnreadableData(f"a record is not a {self._name}: {error or type(error).__name__}") from error
-        assert isinstance(found, dict)
-        return found
+            found = fastavro.schemaless_reader(body, written_as, self._reader_schema)
+        except tuple(kind for kind, _ in _WHY) as error:
+            why = next(why for kind, why in _WHY if isinstance(error, kind))
+            raise UnreadableData(f"a record is no {self._name}: {why}") from error
+        if body.read(1):
+            raise UnreadableData(f"a record is no {self._name}: more bytes follow than belong to it")
+        return cast(dict[str, Any], found)
 
     def _look_up(self, header: bytes) -> Schema:
+        """The schema that a header not met before stands for."""
         if header[:2] == SINGLE_OBJECT and len(header) == 10:
             raise UnreadableData(
-                f"a record has the Avro fingerprint {header[2:].hex()}, which is no released version of {self._name}"
+                f"a record has the Avro fingerprint {header[2:].hex()}, "
+                f"which is no released version of {self._name}"
             )
-        if header[:1] != CONFLUENT or len(header) != 5:
-            raise UnreadableData(f"a record begins with {header.hex(' ')!r}, which is neither Avro framing")
+        if header[:1] == CONFLUENT and len(header) == 5:
+            self._by_header[header] = written_as = self._ask_registry(int.from_bytes(header[1:], "big"))
+            return written_as
+        if header and (header[:1] == CONFLUENT or SINGLE_OBJECT.startswith(header[:2])):
+            raise UnreadableData(f"a record ends within its header: {header.hex(' ')}")
+        begins = f"begins with {header.hex(' ')}" if header else "is empty"
+        raise UnreadableData(f"a record {begins}, which is neither Avro framing (c3 01, or 00)")
+
+    def _ask_registry(self, schema_id: int) -> Schema:
         if self._schema_of_id is None:
             raise UnreadableData(
-                f"a record names schema {int.from_bytes(header[1:], 'big')} of a schema registry, and none is set",
+                f"a record names schema {schema_id} of a schema registry, and none is set",
                 fix="Set schema_registry_url (MEEPO2_SCHEMA_REGISTRY_URL, or --schema-registry-url).",
             )
-        written_as = self._schema_of_id(int.from_bytes(header[1:], "big"))
-        self._by_header[header] = written_as
-        return written_as
+        written_as = self._schema_of_id(schema_id)
+        # a registry holds other people's schemas too, and not all Avro schemas are records with a name
+        found = written_as.get("name") if isinstance(written_as, dict) else json.dumps(written_as)
+        if found != (expected := self._reader_schema["name"]):
+            raise UnreadableData(
+                f"a record names schema {schema_id} of the registry, which is {found}, not {expected}"
+            )
+        return self._or_the_same(written_as)
+
+    def _or_the_same(self, written_as: Schema) -> Schema:
+        """The reader's schema itself where it is equal: fastavro compares the two by record, identity first."""
+        return self._reader_schema if written_as == self._reader_schema else written_as
 
 
 class ActionDecoder(Decoder):
@@ -122,8 +172,17 @@ class ActionDecoder(Decoder):
 
     def __init__(self, schema_of_id: SchemaOfId | None = None) -> None:
         super().__init__("table_action", schema_of_id)
+        self._read = ActionReader().read
 
     def action(self, raw: bytes) -> TableAction:
+        size = 10 if raw[:2] == SINGLE_OBJECT else 5
+        if self._by_header.get(raw[:size]) is self._reader_schema:
+            read = self._read(raw, size)
+            if read is not None:
+                return read
+        return self._action(raw)
+
+    def _action(self, raw: bytes) -> TableAction:
         found = self.decode(raw)
         return TableAction(
             action=Action(found["action"]),

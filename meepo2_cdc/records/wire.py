@@ -26,7 +26,9 @@ def varint(n: int) -> bytes:
         return ENDS[n]
     if n < 268435456:
         return MORE[n & 16383] + ENDS[n >> 14]
-    return MORE[n & 16383] + varint(n >> 14)
+    if n < 4398046511104:
+        return MORE[n & 16383] + MORE[n >> 14 & 16383] + ENDS[n >> 28]
+    return MORE[n & 16383] + MORE[n >> 14 & 16383] + varint(n >> 28)
 
 
 def long(n: int) -> bytes:

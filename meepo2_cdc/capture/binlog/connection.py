@@ -1,0 +1,183 @@
+"""
+Connections to the server: one for questions, one that becomes the dump of the log.
+
+PyMySQL makes them; python-mysql-replication registers the replica and sends the dump command, from a position that is
+always stated.  Its own reading and its own reconnecting (which repeats rows) are not used.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+from pymysql.constants import CR, ER
+from pymysqlreplication import BinLogStreamReader
+
+from meepo2_cdc.config import SourceSettings
+from meepo2_cdc.errors import ConfigError, Error, Fenced, PositionLost, SourceUnavailable, UnreadableData
+
+ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
+ER_MARIADB_SAME_SERVER_ID = 4052
+_DENIED = (
+    ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR,
+    ER.TABLEACCESS_DENIED_ERROR, ER.MUST_CHANGE_PASSWORD,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DumpPosition:
+    """Where a dump begins: `gtid_set` where it is given, else `file` and `position`."""
+
+    file: str
+    position: int
+    gtid_set: str | None = None
+
+
+@dataclass(slots=True)
+class Dump:
+    """A connection on which the server sends its log.  `checksum_bytes` end each event."""
+
+    connection: pymysql.Connection[Any]
+    checksum_bytes: int
+
+    @property
+    def socket(self) -> socket.socket:
+        found: socket.socket = self.connection._sock
+        return found
+
+    def close(self) -> None:
+        """Without the goodbye of the protocol, which the server does not read during a dump."""
+        self.connection._force_close()
+
+
+def connect(source: SourceSettings) -> pymysql.Connection[Any]:
+    """A connection for questions; raises ConfigError for refused access, SourceUnavailable else."""
+    address = source.address
+    try:
+        connection = pymysql.connect(**_arguments(source))
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise translated(error, f"{address.host}:{address.port}") from error
+    if source.tls_mode not in ("disabled", "preferred") and not isinstance(connection._sock, ssl.SSLSocket):
+        connection.close()
+        raise ConfigError(f"{address.host}:{address.port} does not speak TLS, and tls_mode is {source.tls_mode}")
+    return connection
+
+
+def open_dump(source: SourceSettings, server_id: int, flavor: str, start: DumpPosition) -> Dump:
+    """The server's log from `start` on; raises as `connect`, and PositionLost when it cannot be given."""
+    probe = connect(source)  # says clearly what is wrong, if anything is
+    try:
+        checksum_bytes = 0 if variable(probe, "binlog_checksum") == "NONE" else 4
+    finally:
+        probe.close()
+    replica = _Replica(
+        connection_settings=_arguments(source),
+        server_id=server_id,
+        blocking=True,
+        resume_stream=True,
+        log_file=None if start.gtid_set is not None else start.file,
+        log_pos=None if start.gtid_set is not None else start.position,
+        auto_position=start.gtid_set,
+        # python-mysql-replication ignores file and position when it knows of MariaDB
+        is_mariadb=flavor == "mariadb" and start.gtid_set is not None,
+        report_slave=("meepo2-cdc", "", "", 0),
+        slave_uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"meepo2-cdc:{server_id}")),
+        slave_heartbeat=source.heartbeat_seconds,
+        enable_logging=False,
+    )
+    try:
+        return Dump(replica.open(), checksum_bytes)
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise translated(error, str(source.address)) from error
+
+
+class _Replica(BinLogStreamReader):  # type: ignore[misc]
+    """Registers and sends the dump command; everything behind that is ours."""
+
+    def open(self) -> pymysql.Connection[Any]:
+        self._BinLogStreamReader__connect_to_stream()
+        connection: pymysql.Connection[Any] = self._stream_connection
+        return connection
+
+
+def variable(connection: pymysql.Connection[Any], name: str) -> str | None:
+    """A global variable, or None where the server has none of this name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", r"\_"),))
+        row = cursor.fetchone()
+    return None if row is None else str(row[1])
+
+
+def _arguments(source: SourceSettings) -> dict[str, Any]:
+    address = source.address
+    return {
+        "host": address.host,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password,
+        "connect_timeout": max(1, round(source.connect_timeout_seconds)),
+        "charset": "utf8mb4",
+        "autocommit": True,
+        **_tls(source),
+    }
+
+
+def _tls(source: SourceSettings) -> dict[str, Any]:
+    if source.tls_mode == "disabled":
+        return {"ssl_disabled": True}
+    if source.tls_mode == "preferred" and source.tls_cert is None:
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=source.tls_ca)
+        if source.tls_cert is not None:
+            context.load_cert_chain(source.tls_cert, source.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS files of [source] cannot be used: {error}") from error
+    context.check_hostname = source.tls_mode == "verify_identity"
+    context.verify_mode = ssl.CERT_REQUIRED if source.tls_mode.startswith("verify") else ssl.CERT_NONE
+    return {"ssl": context}
+
+
+def translated(error: Exception, server: str) -> Error:
+    """What an error of PyMySQL or of the dump means for the capture."""
+    code, text = (*error.args, "", "")[:2] if isinstance(error, pymysql.err.MySQLError) else (0, str(error))
+    text = str(text) or type(error).__name__
+    if code in _DENIED or (code == ER_MASTER_FATAL_ERROR_READING_BINLOG and "denied" in text):
+        return ConfigError(
+            f"{server} refuses the capture: {text}",
+            fix="Check user and password; the grants needed are printed by: meepo2-cdc check",
+        )
+    if code == ER_MASTER_FATAL_ERROR_READING_BINLOG:
+        return _lost(text, server)
+    if code == ER_MARIADB_SAME_SERVER_ID:
+        return _same_server_id(text, server)
+    if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text:
+        return ConfigError(f"the TLS connection to {server} failed: {text}", fix="See tls_mode and tls_ca in [source].")
+    if code in (0, CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST) or 1000 <= int(code or 0) < 2100:
+        return SourceUnavailable(f"{server} does not answer: {text}")
+    return Error(f"{server} answered with error {code}: {text}")
+
+
+def _lost(text: str, server: str) -> Error:
+    """Error 1236 is many things, told apart by its text only (MySQL sql/rpl_source.cc, MariaDB sql/sql_repl.cc)."""
+    if "server_uuid/server_id" in text or "server_id" in text:
+        return _same_server_id(text, server)
+    if "event" in text.lower() and ("exceeded max_allowed_packet" in text or "corrupted" in text or "bogus" in text):
+        return UnreadableData(f"{server} cannot read its own log: {text}")
+    return PositionLost(
+        f"{server} can no longer give what follows the checkpoint: {text}",
+        fix="The log was purged, or this is another server.  Ways out:\n"
+        "- point source.dsn at a server that still has the log (its backup, a replica);\n"
+        "- accept the gap: start under a new prefix with --start latest, and compare the targets with the source.",
+    )
+
+
+def _same_server_id(text: str, server: str) -> Error:
+    return Fenced(
+        f"another replica of {server} has the same server id: {text}",
+        fix="Another instance of this capture runs, or source.server_id (MEEPO2_SOURCE_SERVER_ID) is not unique.",
+    )

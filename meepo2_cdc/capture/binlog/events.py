@@ -1,0 +1,135 @@
+"""
+The bodies of the log events that matter beside rows: transactions, statements, rotations.
+
+Source of the formats: MySQL libbinlogevents (control_events.h, statement_events.h), MariaDB sql/log_event.h.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+
+QUERY, STOP, ROTATE, FORMAT_DESCRIPTION, XID, TABLE_MAP = 2, 3, 4, 15, 16, 19
+INCIDENT, HEARTBEAT, GTID, ANONYMOUS_GTID, PREVIOUS_GTIDS, XA_PREPARE = 26, 27, 33, 34, 35, 38
+EXECUTE_LOAD_QUERY, PARTIAL_UPDATE_ROWS, TRANSACTION_PAYLOAD, HEARTBEAT_V2, TAGGED_GTID = 18, 39, 40, 41, 42
+MARIADB_GTID, MARIADB_GTID_LIST, MARIADB_QUERY_COMPRESSED = 162, 163, 165
+WRITE_ROWS_V1, UPDATE_ROWS_V1, DELETE_ROWS_V1 = 23, 24, 25
+WRITE_ROWS, UPDATE_ROWS, DELETE_ROWS = 30, 31, 32
+MARIADB_COMPRESSED_ROWS = range(166, 172)
+
+# carry nothing for us: statement context, row queries, annotations, group replication, checkpoints of the binlog
+PASSED_OVER = frozenset((0, STOP, 5, 9, 11, 13, 14, 17, 28, 29, 36, 37, 160, 161, 164))
+IGNORABLE = 0x80  # LOG_EVENT_IGNORABLE_F: a reader that does not know the event may pass over it
+
+_MICROS_MASK = (1 << 55) - 1
+_gtid = struct.Struct("<B16sqBqq").unpack_from
+_mariadb_gtid = struct.Struct("<QIB").unpack_from
+MARIADB_STANDALONE = 1
+
+
+class GtidEvent(NamedTuple):
+    """`server` is the 16 bytes of the uuid; `committed_us` is None before MySQL 8.0.1."""
+
+    server: bytes
+    number: int
+    committed_us: int | None
+
+
+def read_gtid(buf: bytes, start: int, end: int) -> GtidEvent:
+    """
+    A GTID or anonymous GTID event.
+
+    The commit time is that of the server on which the transaction was made, so that it is the same on every replica.
+    """
+    _, server, number, _, _, _ = _gtid(buf, start)
+    at = start + 42
+    if end - at < 7:
+        return GtidEvent(server, number, None)
+    committed = int.from_bytes(buf[at : at + 7], "little")
+    if committed >> 55 and end - at >= 14:
+        committed = int.from_bytes(buf[at + 7 : at + 14], "little")
+    return GtidEvent(server, number, committed & _MICROS_MASK)
+
+
+def read_mariadb_gtid(buf: bytes, start: int) -> tuple[int, int, int]:
+    """Sequence number, domain, flags."""
+    found: tuple[int, int, int] = _mariadb_gtid(buf, start)
+    return found
+
+
+def read_previous_gtids(body: bytes) -> list[tuple[bytes, list[tuple[int, int]]]]:
+    """Uuid and closed intervals of each server; the form before MySQL 8.3 (no tags)."""
+    found = []
+    count = int.from_bytes(body[:8], "little")
+    at = 8
+    for _ in range(count):
+        server, many = body[at : at + 16], int.from_bytes(body[at + 16 : at + 24], "little")
+        at += 24
+        ends = struct.unpack_from(f"<{2 * many}q", body, at)
+        found.append((server, [(first, behind - 1) for first, behind in zip(ends[::2], ends[1::2], strict=True)]))
+        at += 16 * many
+    return found
+
+
+def read_mariadb_gtid_list(body: bytes) -> list[tuple[int, int, int]]:
+    """Domain, server, sequence number: the last transaction of each domain and server, in order."""
+    count = int.from_bytes(body[:4], "little") & 0x0FFFFFFF
+    return [struct.unpack_from("<IIQ", body, 4 + 16 * n) for n in range(count)]
+
+
+def read_rotate(body: bytes) -> tuple[str, int]:
+    """The next file and the position in it."""
+    return body[8:].decode(), int.from_bytes(body[:8], "little")
+
+
+def read_query(buf: bytes, start: int, end: int) -> tuple[str, str]:
+    """Default schema and statement of a query event."""
+    schema_size = buf[start + 8]
+    at = start + 13 + (buf[start + 11] | buf[start + 12] << 8)
+    schema = buf[at : at + schema_size].decode("utf-8", "replace")
+    return schema, buf[at + schema_size + 1 : end].decode("utf-8", "replace")
+
+
+_COMMENT = re.compile(r"\s+|/\*(?![!M]).*?\*/|(?:#|--(?=\s|$))[^\n]*(?:\n|$)|/\*M?!\d*|\*/|[;(]", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z]+")
+_NAME = r"(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\s.`\";(/]+)"
+_TRUNCATE = re.compile(rf"TRUNCATE\s+(?:TABLE\s+)?{_NAME}(?:\s*\.\s*{_NAME})?", re.IGNORECASE)
+_ROW_STATEMENTS = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD"))
+
+
+def bare(statement: str) -> str:
+    """The statement without what stands in front of its first word: space, comments, the marks of version comments."""
+    at = 0
+    while found := _COMMENT.match(statement, at):
+        at = found.end()
+    return statement[at:]
+
+
+def first_words(statement: str, count: int = 2) -> tuple[str, ...]:
+    """The first words of a bare statement in capitals."""
+    return tuple(word.upper() for word in _WORD.findall(statement[:64])[:count])
+
+
+def changes_rows(statement: str) -> bool:
+    """Whether a bare statement changes rows, so that the log holds its text and not its rows."""
+    word = _WORD.match(statement)
+    return word is not None and word[0].upper() in _ROW_STATEMENTS
+
+
+def truncated_table(schema: str, statement: str) -> tuple[str, str] | None:
+    """Schema and table that a bare statement truncates; None for any other statement."""
+    found = _TRUNCATE.match(_without_comments(statement))
+    if found is None:
+        return None
+    first, second = found[1], found[2]
+    return (schema, _unquoted(first)) if second is None else (_unquoted(first), _unquoted(second))
+
+
+def _without_comments(statement: str) -> str:
+    return re.sub(r"/\*.*?\*/", " ", statement, flags=re.DOTALL)
+
+
+def _unquoted(name: str) -> str:
+    quote = name[0]
+    return name[1:-1].replace(quote * 2, quote) if quote in '`"' else name

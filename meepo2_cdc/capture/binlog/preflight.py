@@ -1,0 +1,149 @@
+"""
+What the server must allow and have set, with the statement that mends each.
+
+A check that fails stops the capture before it reads anything; an advice does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meepo2_cdc.capture.binlog.server import SourceServer
+from meepo2_cdc.capture.filter import TableFilter
+from meepo2_cdc.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was found, whether it will do, and what to run when it will not."""
+
+    name: str
+    found: str
+    passed: bool
+    advice: bool = False
+    fix: str = ""
+
+
+def require(server: SourceServer, server_id: int, tables: TableFilter) -> list[Finding]:
+    """All findings; raises ConfigError that names those that failed."""
+    findings = inspect(server, server_id, tables)
+    failed = [one for one in findings if not one.passed and not one.advice]
+    if failed:
+        others = len(findings) - len(failed)
+        raise ConfigError(
+            "; ".join(f"{server.address} has {one.found}" for one in failed),
+            fix="\n".join([*(one.fix for one in failed), f"Checked {len(findings)}: the other {others} passed."]),
+        )
+    return findings
+
+
+def inspect(server: SourceServer, server_id: int, tables: TableFilter) -> list[Finding]:
+    return [*_log_settings(server), *_grants(server), _server_id(server, server_id), *_keys(server, tables)]
+
+
+_WANTED = {
+    # name: (values that will do, value to set, needs a restart)
+    "log_bin": (("ON",), "ON", True),
+    "binlog_format": (("ROW",), "ROW", False),
+    "binlog_row_image": (("FULL", "NOBLOB"), "FULL", False),
+    "binlog_transaction_compression": (("OFF",), "OFF", False),
+    "log_bin_compress": (("OFF",), "OFF", False),
+    "binlog_row_value_options": (("",), "''", False),
+}
+
+
+def _log_settings(server: SourceServer) -> Iterator[Finding]:
+    values = server.variables(*_WANTED, "binlog_row_metadata", "gtid_mode")
+    for name, (will_do, wanted, restart) in _WANTED.items():
+        if name not in values:  # this server knows no such setting
+            continue
+        fix = (
+            f"Add {name} and server_id to the server's configuration, and restart it."
+            if restart
+            else f"Run on the server:  {_set(server)} {name} = {wanted};   (sessions that are open keep the old value)"
+        )
+        yield Finding(name.replace("_", "-"), f"{name}={values[name]}", values[name].upper() in will_do, fix=fix)
+    metadata = values.get("binlog_row_metadata", "not known to this server")
+    yield Finding(
+        "row-metadata",
+        f"binlog_row_metadata={metadata}",
+        metadata == "FULL",
+        advice=True,
+        fix="Keys are looked up in information_schema, and rows of tables that changed meanwhile cannot be read.\n"
+        f"Run on the server:  {_set(server)} binlog_row_metadata = FULL;",
+    )
+    if server.flavor == "mysql":
+        yield Finding(
+            "gtid-mode",
+            f"gtid_mode={values.get('gtid_mode')}",
+            server.has_gtids,
+            advice=True,
+            fix="Without GTIDs the checkpoint is a file and a position, and does not survive a failover.",
+        )
+
+
+def _set(server: SourceServer) -> str:
+    return "SET PERSIST" if server.flavor == "mysql" and not server.version.startswith("5.") else "SET GLOBAL"
+
+
+def _grants(server: SourceServer) -> Iterator[Finding]:
+    rows = server.catalog.ask("SHOW GRANTS")
+    grants = [str(next(iter(row.values()))).upper() for row in rows]
+    everywhere = " ".join(grant for grant in grants if " ON *.* " in grant)
+    user = str(server.catalog.ask("SELECT CURRENT_USER() AS user")[0]["user"])
+    name, _, host = user.rpartition("@")
+    monitor = "REPLICATION CLIENT" if server.flavor == "mysql" else "BINLOG MONITOR"
+    for grant, also in (("REPLICATION SLAVE", "REPLICATION REPLICA"), (monitor, "REPLICATION CLIENT")):
+        has = any(word in everywhere for word in (grant, also, "ALL PRIVILEGES")) or _has_role(grants)
+        yield Finding(
+            grant.lower().replace(" ", "-"),
+            f"{user} {'with' if has else 'without'} the grant {grant}",
+            has,
+            fix=f"Run on the server:  GRANT {grant} ON *.* TO '{name}'@'{host}';",
+        )
+
+
+def _has_role(grants: list[str]) -> bool:
+    """What a role brings is not listed; the server itself will say when it is not enough."""
+    return any(" ON " not in grant for grant in grants)
+
+
+def _server_id(server: SourceServer, server_id: int) -> Finding:
+    own = server.variables("server_id")["server_id"]
+    return Finding(
+        "server-id",
+        f"server_id={own}, the capture {server_id}",
+        own not in ("0", str(server_id)),
+        fix="Set another source.server_id (MEEPO2_SOURCE_SERVER_ID)." if own != "0" else "Give the server a server_id.",
+    )
+
+
+def _keys(server: SourceServer, tables: TableFilter) -> Iterator[Finding]:
+    rows = server.catalog.ask(_TABLES)
+    captured = [row for row in rows if tables.passes(str(row["s"]), str(row["t"]))]
+    bare = sorted(f"{row['s']}.{row['t']}" for row in captured if not row["keyed"])
+    yield Finding(
+        "tables",
+        f"{len(captured)} tables that match {', '.join(tables.globs)}",
+        bool(captured),
+        advice=True,
+        fix="No table matches now, or none that this account may see:  GRANT SELECT ON *.* TO ...",
+    )
+    yield Finding(
+        "primary-keys",
+        f"{len(bare)} tables without a primary key" + (f": {', '.join(bare[:20])}" if bare else ""),
+        not bare,
+        advice=True,
+        fix="Their changes are counted and passed over.  ALTER TABLE ... ADD PRIMARY KEY, or exclude them in tables.",
+    )
+
+
+_TABLES = """
+SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS t, COUNT(k.INDEX_NAME) AS keyed
+FROM information_schema.TABLES t
+LEFT JOIN information_schema.STATISTICS k
+  ON k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME AND k.INDEX_NAME = 'PRIMARY'
+WHERE t.TABLE_TYPE = 'BASE TABLE'
+GROUP BY t.TABLE_SCHEMA, t.TABLE_NAME
+"""

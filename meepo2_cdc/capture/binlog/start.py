@@ -1,0 +1,178 @@
+"""
+Where a capture begins: after its checkpoint when there is one, else where it is told to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from meepo2_cdc.capture.binlog.changes import Position, Since
+from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
+from meepo2_cdc.capture.binlog.server import SourceServer
+from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, FORMAT_DESCRIPTION, BinlogStream
+from meepo2_cdc.config import SourceSettings
+from meepo2_cdc.errors import ConfigError, PositionLost
+from meepo2_cdc.records.checkpoint import Checkpoint
+from meepo2_cdc.records.position import LogPosition, gtid_set
+
+FIRST_EVENT = 4
+"""A log file begins with four bytes of magic."""
+
+WAYS_OUT = (
+    "Ways out:\n"
+    "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
+    "- accept the gap: capture under a new prefix with --start latest, and compare the targets with the source."
+)
+START_FORMS = (
+    "Expected earliest, latest, FILE:POSITION (binlog.000003:157), a GTID set, or a time (2026-01-31T12:00:00Z)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A position to read from, and which transactions count from there."""
+
+    position: Position
+    since: Since
+
+
+def resume(server: SourceServer, checkpoint: Checkpoint) -> Start:
+    """Where the checkpoint says; raises PositionLost when the source cannot go on from there."""
+    gtids = None
+    if checkpoint.flavor != server.flavor:
+        raise PositionLost(
+            f"the checkpoint is of a {checkpoint.flavor} server, and {server.address} is {server.flavor}", fix=WAYS_OUT
+        )
+    if server.has_gtids and checkpoint.gtid_set is not None:
+        gtids = gtid_set(checkpoint.flavor, checkpoint.gtid_set)
+    position = Position(checkpoint.file, checkpoint.position, gtids, checkpoint.gtid, checkpoint.rows_done)
+    verify(server, position, checkpoint.server)
+    if checkpoint.server != server.identity:  # files mean nothing on another server
+        position = Position("", 0, gtids, checkpoint.gtid, checkpoint.rows_done)
+    return Start(position, Since())
+
+
+def verify(server: SourceServer, position: Position, identity: str | None) -> None:
+    """Raises PositionLost unless the server has all that was read, and still all that follows."""
+    if position.gtids is None:
+        _verify_file(server, position, identity)
+    elif server.flavor == "mysql":
+        _verify_mysql_gtids(server, str(position.gtids))
+    # MariaDB's server compares by itself when the dump begins, and refuses
+
+
+def _verify_file(server: SourceServer, position: Position, identity: str | None) -> None:
+    if identity != server.identity:
+        raise PositionLost(
+            f"the checkpoint is a position in a file of server {identity}, and {server.address} is {server.identity}",
+            fix=WAYS_OUT,
+        )
+    size = dict(server.files()).get(position.file)
+    if size is None:
+        raise PositionLost(
+            f"{server.address} has purged {position.file}, which the checkpoint points into", fix=WAYS_OUT
+        )
+    if position.offset > size:
+        raise PositionLost(
+            f"the checkpoint is {position.file}:{position.offset}, and that file ends at {size} on {server.address}",
+            fix=WAYS_OUT,
+        )
+
+
+def _verify_mysql_gtids(server: SourceServer, read: str) -> None:
+    sets = server.variables("gtid_executed", "gtid_purged")
+    if not server.is_subset(read, sets["gtid_executed"]):
+        raise PositionLost(
+            f"{server.address} has not executed all that was captured: the checkpoint is {read},"
+            f" the server has {_flat(sets['gtid_executed'])}",
+            fix="It was restored from a backup, or is another server.  " + WAYS_OUT,
+        )
+    if not server.is_subset(sets["gtid_purged"], read):
+        raise PositionLost(
+            f"{server.address} has purged transactions that were not captured: the checkpoint is {read},"
+            f" purged are {_flat(sets['gtid_purged'])}",
+            fix=WAYS_OUT,
+        )
+
+
+def begin(server: SourceServer, source: SourceSettings, server_id: int, text: str) -> Start:
+    """Where a capture without a checkpoint begins; raises ConfigError for a start that cannot be."""
+    if text == "latest":
+        end, executed = server.end()
+        gtids = None if executed is None else gtid_set(server.flavor, executed)
+        return Start(Position(end.file, end.offset, gtids), Since())
+    if text == "earliest":
+        return Start(Position(server.files()[0][0], FIRST_EVENT, None), Since())
+    if found := re.fullmatch(r"([^:\s]+\.\d+):(\d+)", text):
+        return _at_file(server, LogPosition(found[1], int(found[2])))
+    if (moment := _moment(text)) is not None:
+        return _at_time(server, source, server_id, moment)
+    return _at_gtids(server, text)
+
+
+def _at_file(server: SourceServer, at: LogPosition) -> Start:
+    sizes = dict(server.files())
+    if at.file not in sizes:
+        raise ConfigError(
+            f"start is {at}, and {server.address} has no file {at.file}; it has {min(sizes)} to {max(sizes)}"
+        )
+    if not FIRST_EVENT <= at.offset <= sizes[at.file]:
+        raise ConfigError(f"start is {at}, and {at.file} goes from {FIRST_EVENT} to {sizes[at.file]}")
+    if not server.has_gtids:
+        return Start(Position(at.file, at.offset, None), Since())
+    # read from the file's beginning, which tells the ids of all that came before
+    return Start(Position(at.file, FIRST_EVENT, None), Since(position=at))
+
+
+def _at_gtids(server: SourceServer, text: str) -> Start:
+    try:
+        gtids = gtid_set(server.flavor, text)
+    except ValueError as error:
+        raise ConfigError(f"start is {text!r}: {error}", fix=START_FORMS) from error
+    if not server.has_gtids:
+        raise ConfigError(f"start is a GTID set, and {server.address} has gtid_mode OFF", fix=START_FORMS)
+    if server.flavor == "mysql":
+        _verify_mysql_gtids(server, str(gtids))
+    return Start(Position("", 0, gtids), Since())
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        raise ConfigError(f"start is {text}, a time without its zone", fix=f"Write {text}Z for UTC, or {text}+02:00.")
+    return moment.astimezone(UTC)
+
+
+def _at_time(server: SourceServer, source: SourceSettings, server_id: int, moment: datetime) -> Start:
+    """The last file that was begun before the moment; within it, transactions are passed over until then."""
+    files = [name for name, _ in server.files()]
+    low, high = 0, len(files) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _begun(server, source, server_id, files[middle]) <= moment.timestamp():
+            low = middle
+        else:
+            high = middle - 1
+    if low == 0 and (begun := _begun(server, source, server_id, files[0])) > moment.timestamp():
+        oldest = datetime.fromtimestamp(begun, UTC).isoformat()
+        raise ConfigError(
+            f"start is {moment.isoformat()}, and the log of {server.address} goes back to {oldest} only",
+            fix="Use --start earliest to begin there.",
+        )
+    return Start(Position(files[low], FIRST_EVENT, None), Since(committed_us=int(moment.timestamp() * 1_000_000)))
+
+
+def _begun(server: SourceServer, source: SourceSettings, server_id: int, file: str) -> int:
+    dump = open_dump(source, server_id, server.flavor, DumpPosition(file, FIRST_EVENT))
+    try:
+        for event in BinlogStream(dump, server.address, source.connect_timeout_seconds).events():
+            if event is not None and event.kind == FORMAT_DESCRIPTION and not event.flags & ARTIFICIAL:
+                return event.timestamp
+    finally:
+        dump.close()
+    raise AssertionError("a stream ends by raising")

@@ -1,0 +1,250 @@
+"""
+Table-map events as table layouts: what is needed to take primary keys out of the rows that follow.
+
+A layout is known by the bytes of its event, so that a table is understood once and again only when it changes.  The
+optional metadata of the event says which columns are the key (binlog_row_metadata=FULL); where the server leaves that
+out, the catalog is asked and its answer compared with the event.
+
+Source of the format: MySQL libbinlogevents/include/rows_event.h, Table_map_event and Optional_metadata_fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from meepo2_cdc.capture.binlog import types as t
+from meepo2_cdc.capture.binlog.keyparts import KeyColumn, TextDecoder, part_decoder
+from meepo2_cdc.capture.binlog.rows import Image, KeyWalker
+from meepo2_cdc.errors import UnreadableData
+
+(
+    SIGNEDNESS, DEFAULT_CHARSET, COLUMN_CHARSET, COLUMN_NAME, SET_LABELS, ENUM_LABELS, GEOMETRY_TYPE,
+    SIMPLE_KEY, PREFIX_KEY, LABEL_DEFAULT_CHARSET, LABEL_COLUMN_CHARSET, VISIBILITY, DIMENSIONALITY,
+) = range(1, 14)  # fmt: skip
+
+
+class Catalog(Protocol):
+    """What the server can be asked about, beside its log."""
+
+    def charset_of(self, collation: int) -> str | None:
+        """The character set of a collation's number; None for bytes.  Raises UnreadableData if it is unknown."""
+
+    def text_decoder(self, charset: str) -> TextDecoder:
+        """How bytes in a character set become text."""
+
+    def key_columns(self, table: TableMap) -> tuple[KeyColumn, ...]:
+        """The primary key from the server's present definition of the table, after it was found to fit the event."""
+
+    def native_type(self, table: TableMap, column: int) -> str | None:
+        """ "uuid", "inet6" or "inet4" where a column of MariaDB that travels as bytes is one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableMap:
+    """A table-map event, read.  `metadata` maps the optional fields' codes to their bytes."""
+
+    schema: str
+    table: str
+    columns: tuple[t.Column, ...]
+    metadata: dict[int, bytes]
+
+    @property
+    def qualified_table(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(slots=True)
+class TableLayout:
+    """
+    A table as its rows are now written.  Without a primary key, `key` is empty.
+
+    `skipped` says why its rows are passed over, if they are.  `encoded` is a place where the encoder keeps what it
+    has encoded for this layout.
+    """
+
+    schema: str
+    table: str
+    columns: tuple[t.Column, ...]
+    key: tuple[tuple[int, bool, Callable[[bytes], bytes]], ...]
+    skipped: str | None = None
+    encoded: Any = None
+    _walkers: dict[tuple[bytes, int], KeyWalker] = field(default_factory=dict)
+
+    @property
+    def qualified_table(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def bitmap_bytes(self) -> int:
+        return (len(self.columns) + 7) // 8
+
+    def walker(self, bitmaps: bytes, images: int) -> KeyWalker:
+        """The walker for rows with these columns present: one bitmap for each of 1 or 2 images."""
+        found = self._walkers.get((bitmaps, images))
+        if found is None:
+            size = self.bitmap_bytes
+            present = [self._present(bitmaps[n * size : (n + 1) * size]) for n in range(images)]
+            found = KeyWalker(self.columns, self.key, [Image(columns) for columns in present])
+            self._walkers[bitmaps, images] = found
+        return found
+
+    def _present(self, bitmap: bytes) -> tuple[int, ...]:
+        bits = int.from_bytes(bitmap, "little")
+        return tuple(n for n in range(len(self.columns)) if bits >> n & 1)
+
+
+def layout_of(body: bytes, catalog: Catalog) -> TableLayout:
+    """
+    Understands a table-map event, from behind its table id to before its checksum.
+
+    Raises UnreadableData for a column type that this version does not know, and as the catalog does.
+    """
+    table = read_table_map(body)
+    key = _key_columns(table, catalog)
+    parts = tuple(
+        (column.index, column.unsigned, part_decoder(table.columns[column.index], column, catalog.text_decoder))
+        for column in key
+    )
+    return TableLayout(table.schema, table.table, table.columns, parts)
+
+
+def names_of(body: bytes) -> tuple[str, str]:
+    """Schema and table of a table-map event, from behind its table id."""
+    size = body[2]
+    schema = body[3 : 3 + size]
+    start = 3 + size + 2
+    return schema.decode(), body[start : start + body[start - 1]].decode()
+
+
+def read_table_map(body: bytes) -> TableMap:
+    """The event from behind its table id."""
+    schema, table = names_of(body)
+    at = 2 + 1 + body[2] + 1
+    at += 1 + body[at] + 1
+    count, at = lenenc(body, at)
+    kinds = body[at : at + count]
+    at += count
+    size, at = lenenc(body, at)
+    columns = tuple(_columns(kinds, body[at : at + size], f"{schema}.{table}"))
+    at += size + (count + 7) // 8
+    return TableMap(schema, table, columns, dict(_optional_fields(body, at)))
+
+
+def _columns(kinds: bytes, meta: bytes, table: str) -> Iterator[t.Column]:
+    at = 0
+    for number, kind in enumerate(kinds, 1):
+        if kind not in t.KNOWN:
+            raise UnreadableData(f"column {number} of {table} has the binlog type {kind}, unknown to this version")
+        size = t.META_BYTES.get(kind, 0)
+        yield t.unpack_meta(kind, meta[at : at + size])
+        at += size
+
+
+def _optional_fields(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    while at < len(body):
+        code = body[at]
+        size, at = lenenc(body, at + 1)
+        yield code, body[at : at + size]
+        at += size
+
+
+def lenenc(raw: bytes, at: int) -> tuple[int, int]:
+    """A length-encoded integer (MySQL protocol) at `at`, and where it ends."""
+    first = raw[at]
+    if first < 251:
+        return first, at + 1
+    size = {252: 2, 253: 3, 254: 8}[first]
+    return int.from_bytes(raw[at + 1 : at + 1 + size], "little"), at + 1 + size
+
+
+def _numbers(raw: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(raw):
+        number, at = lenenc(raw, at)
+        found.append(number)
+    return found
+
+
+def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
+    unsigned = _unsigned(table)
+    charsets = _charsets(table, t.CHARACTER | t.BLOBS, DEFAULT_CHARSET, COLUMN_CHARSET)
+    if COLUMN_NAME not in table.metadata:  # not FULL: nothing tells whether there is a key
+        return tuple(
+            _as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table)
+        )
+    label_charsets = _charsets(table, {t.ENUM, t.SET}, LABEL_DEFAULT_CHARSET, LABEL_COLUMN_CHARSET)
+
+    def key_column(index: int) -> KeyColumn:
+        charset = catalog.charset_of(charsets[index]) if index in charsets else None
+        kind = table.columns[index].type
+        native = catalog.native_type(table, index) if kind == t.STRING and charset is None else None
+        labels = _labels(table, index, label_charsets, catalog) if kind in (t.ENUM, t.SET) else ()
+        return KeyColumn(index, index in unsigned, charset, labels, native)
+
+    return tuple(key_column(index) for index in _key_indexes(table))
+
+
+def _as_written(
+    now: KeyColumn, table: TableMap, unsigned: set[int], charsets: dict[int, int], catalog: Catalog
+) -> KeyColumn:
+    """What even the shorter metadata says of a column holds, whatever its definition is now."""
+    if SIGNEDNESS in table.metadata and table.columns[now.index].type in t.NUMERIC:
+        now = replace(now, unsigned=now.index in unsigned)
+    if now.index in charsets:
+        now = replace(now, charset=catalog.charset_of(charsets[now.index]))
+    return now
+
+
+def _key_indexes(table: TableMap) -> list[int]:
+    if SIMPLE_KEY in table.metadata:
+        return _numbers(table.metadata[SIMPLE_KEY])
+    # pairs of column and length of the prefix; the whole value is the key part
+    return _numbers(table.metadata.get(PREFIX_KEY, b""))[::2]
+
+
+def _unsigned(table: TableMap) -> set[int]:
+    """One bit for each numeric column, the highest bit of a byte first."""
+    raw = table.metadata.get(SIGNEDNESS)
+    if raw is None:
+        return set()
+    numeric = [index for index, column in enumerate(table.columns) if column.type in t.NUMERIC]
+    return {index for n, index in enumerate(numeric) if raw[n >> 3] >> (7 - (n & 7)) & 1}
+
+
+def _charsets(table: TableMap, kinds: frozenset[int] | set[int], default: int, each: int) -> dict[int, int]:
+    """Collation numbers by column: either one for all with the exceptions, or all in turn."""
+    indexes = [index for index, column in enumerate(table.columns) if column.type in kinds]
+    if each in table.metadata:
+        return dict(zip(indexes, _numbers(table.metadata[each]), strict=True))
+    if default not in table.metadata:
+        return {}
+    first, *exceptions = _numbers(table.metadata[default])
+    changed = dict(zip(exceptions[::2], exceptions[1::2], strict=True))
+    return {index: changed.get(n, first) for n, index in enumerate(indexes)}
+
+
+def _labels(
+    table: TableMap, index: int, charsets: dict[int, int], catalog: Catalog
+) -> tuple[str, ...]:
+    kind = table.columns[index].type
+    place = sum(column.type == kind for column in table.columns[:index])
+    raw = _label_lists(table.metadata[ENUM_LABELS if kind == t.ENUM else SET_LABELS])[place]
+    charset = catalog.charset_of(charsets[index])
+    decode: TextDecoder = catalog.text_decoder(charset) if charset else lambda label: label.decode("latin-1")
+    return tuple(decode(label) for label in raw)
+
+
+def _label_lists(raw: bytes) -> Sequence[Sequence[bytes]]:
+    lists: list[list[bytes]] = []
+    at = 0
+    while at < len(raw):
+        count, at = lenenc(raw, at)
+        labels = []
+        for _ in range(count):
+            size, at = lenenc(raw, at)
+            labels.append(raw[at : at + size])
+            at += size
+        lists.append(labels)
+    return lists

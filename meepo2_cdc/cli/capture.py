@@ -1,0 +1,50 @@
+"""
+`meepo2-cdc capture`: the capture service in the foreground.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Literal
+
+import click
+
+from meepo2_cdc.cli.options import settings_options
+from meepo2_cdc.config import Settings
+
+
+@click.command(
+    epilog="""\b
+Example:
+  MEEPO2_SOURCE_DSN=mysql://cdc:secret@db1:3306/ \\
+    meepo2-cdc capture --prefix shop --tables 'shop.*,!shop.tmp_*' --start earliest
+"""
+)
+@settings_options("schema-registry-url", "tables", "source-name", "source-dsn", "server-id", "start")
+@click.option("--once", is_flag=True, help="Stop at what is the end of the log now.")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", show_default=True,
+    envvar="MEEPO2_LOG_LEVEL",
+)  # fmt: skip
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, envvar="MEEPO2_LOG_FORMAT"
+)
+def capture(settings: Settings, once: bool, log_level: str, log_format: Literal["text", "json"]) -> None:
+    """
+    Read the server's log and write a record for each changed row to Kafka.
+
+    Goes on where its last checkpoint is; --start says where to begin when there is none.  SIGTERM and SIGINT end it
+    cleanly: what was read is committed, with the checkpoint.
+    """
+    from meepo2_cdc.capture.service import CaptureService
+    from meepo2_cdc.observe import logs
+
+    logs.set_up(log_level, log_format)
+    service = CaptureService(settings, once=once)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    if settings.capture.metrics_port is not None:
+        from prometheus_client import start_http_server
+
+        start_http_server(settings.capture.metrics_port, addr="127.0.0.1")
+    service.run()

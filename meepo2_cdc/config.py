@@ -1,0 +1,241 @@
+"""
+The settings: which there are, what they mean, and how they come together.
+
+Flags win over `MEEPO2_*` variables, those over the TOML file, that over the defaults; the result is frozen.
+Knows nothing of who uses a setting; where settings are read is in config_sources.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from meepo2_cdc.config_sources import Given as Given
+from meepo2_cdc.config_sources import Layout, from_environment, from_file, merged
+from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.source_address import SourceAddress, parse_dsn, read_secret
+
+MIB = 1 << 20
+
+
+def _topic_characters(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text) or text in {".", ".."}:
+        raise ValueError("expected characters that a Kafka topic may have: letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _comma_separated(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
+def _table_globs(globs: tuple[str, ...]) -> tuple[str, ...]:
+    if not globs:
+        raise ValueError("expected at least one schema.table pattern")
+    for glob in globs:
+        if not re.fullmatch(r"!?[^!.]+\..+", glob):
+            raise ValueError(f"{glob!r} is no schema.table pattern, such as 'shop.*' or '!shop.audit_*'")
+    return globs
+
+
+def _template(text: str) -> str:
+    for literal, name, spec, conversion in string.Formatter().parse(text):
+        if literal:
+            _topic_characters(literal)
+        if name is not None and (name not in {"prefix", "schema", "table"} or spec or conversion):
+            raise ValueError(f"'{{{name}}}' is unknown; expected {{prefix}}, {{schema}} and {{table}}")
+    return text
+
+
+TableGlobs = Annotated[tuple[str, ...], BeforeValidator(_comma_separated), AfterValidator(_table_globs)]
+TopicPart = Annotated[str, AfterValidator(_topic_characters)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+TlsMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+class SourceSettings(_Frozen):
+    """The server whose changes are captured."""
+
+    dsn: SecretStr | None = None
+    """Address of the server: mysql://user:password@host:port/ (also mysql+pymysql:// and mariadb://), each
+    part percent-encoded. Secret."""
+    dsn_file: Path | None = None
+    """File that holds the dsn, in place of it."""
+    name: TopicPart = "db"
+    """Name of the source: part of the checkpoint topic and of the transactional id, so unique under a prefix
+    and never changed."""
+    server_id: int | None = Field(default=None, ge=1, le=2**32 - 1)
+    """Replica number with which the capture registers; no other replica of the server may have it. Chosen
+    from the prefix and the source's name unless given."""
+    password_file: Path | None = None
+    """File that holds the password, where the dsn has none."""
+    tls_mode: TlsMode = "preferred"
+    """Encryption of the connection to the server: disabled; preferred, encrypted if the server can; required;
+    verify_ca, the certificate is checked; verify_identity, the host name too."""
+    tls_ca: Path | None = None
+    """PEM file of the authorities that may have signed the server's certificate; the system's unless
+    given."""
+    tls_cert: Path | None = None
+    """PEM file of the client's certificate, given together with tls_key."""
+    tls_key: Path | None = None
+    """PEM file of the client's key."""
+    connect_timeout_seconds: Seconds = 10
+    """Time in which a connection to the server must be made."""
+    heartbeat_seconds: Seconds = 5
+    """Interval at which an idle server is asked to send a sign of life; without one the connection is made
+    anew."""
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> SourceSettings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("source.tls_cert and source.tls_key are given together or not at all")
+        return self
+
+    @property
+    def address(self) -> SourceAddress:
+        """Host, port, user and password; raises ConfigError when there is no usable dsn."""
+        if self.dsn is not None:
+            return parse_dsn(self.dsn.get_secret_value(), "source.dsn", self.password_file)
+        if self.dsn_file is not None:
+            return parse_dsn(
+                read_secret(self.dsn_file, "source.dsn_file"), "source.dsn_file", self.password_file
+            )
+        raise ConfigError(
+            "source.dsn is not set, so there is no server to read from",
+            fix="Set MEEPO2_SOURCE_DSN=mysql://user:password@host:3306/ , or [source] dsn_file in the file.",
+        )
+
+
+class CaptureSettings(_Frozen):
+    """The capture service."""
+
+    start: str = "latest"
+    """Where a capture without a checkpoint begins: latest, earliest, or a position of the source's log."""
+    commit_interval_ms: int = Field(default=100, ge=1)
+    """Longest time that a busy stream collects records before they are committed; an idle one commits at
+    once."""
+    commit_rows: int = Field(default=10_000, ge=1)
+    """Most rows in one Kafka transaction."""
+    commit_bytes: int = Field(default=8 * MIB, ge=1)
+    """Most bytes in one Kafka transaction."""
+    idle_checkpoint_seconds: Seconds = 10
+    """Interval of checkpoints while only changes go by that the table filter drops."""
+    reconnect_seconds: float = Field(default=300, ge=0, allow_inf_nan=False)
+    """How long a lost server is tried again before the capture ends with an error."""
+    on_unreadable: Literal["stop", "skip"] = "stop"
+    """What happens at an event that cannot be read: stop ends the capture with exit code 5; skip counts it,
+    names it in the log and goes on."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on which health and Prometheus metrics are served; not served unless given."""
+
+
+class TopicsSettings(_Frozen):
+    """The data topics, as they are created. Existing topics are left as they are."""
+
+    template: Annotated[str, AfterValidator(_template)] = "{prefix}.{schema}.{table}"
+    """Name of a table's topic, of {prefix}, {schema} and {table}; without {table} several tables share a
+    topic."""
+    partitions: int = Field(default=4, ge=1)
+    """Number of partitions of a new topic. Changing it later moves keys to other partitions."""
+    replication_factor: int = Field(default=-1, ge=-1)
+    """Copies of each partition; -1 is the broker's default."""
+    cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
+    """What the broker removes: delete, records past retention; compact, all but the last record of each
+    key."""
+    retention_ms: int = Field(default=-1, ge=-1)
+    """Age at which records are removed, measured from the commit on the source; -1 is never."""
+
+    @field_validator("replication_factor")
+    @classmethod
+    def _not_none_at_all(cls, factor: int) -> int:
+        if factor == 0:
+            raise ValueError("expected -1 (the broker's default) or at least 1")
+        return factor
+
+
+class Settings(_Frozen):
+    """Everything that can be set."""
+
+    prefix: TopicPart = "meepo2"
+    """First part of every topic's name and of the transactional id."""
+    tables: TableGlobs = ("*.*",)
+    """Which tables: patterns of schema.table with * and ?, and patterns that begin with ! for those left
+    out. In a variable or a flag they are separated by commas."""
+    schema_registry_url: str | None = Field(default=None, repr=False)
+    """Address of a schema registry, http://user:password@host:port; records are framed for it when it is
+    given."""
+    source: SourceSettings = SourceSettings()
+    capture: CaptureSettings = CaptureSettings()
+    topics: TopicsSettings = TopicsSettings()
+    kafka: dict[str, str] = Field(default={"bootstrap.servers": "localhost:9092"}, repr=False)
+    """Options of librdkafka, passed through; MEEPO2_KAFKA_SASL_PASSWORD is sasl.password."""
+
+
+LAYOUT = Layout(
+    top=tuple(name for name in Settings.model_fields if name not in {"source", "capture", "topics", "kafka"}),
+    sections={
+        "source": tuple(SourceSettings.model_fields),
+        "capture": tuple(CaptureSettings.model_fields),
+        "topics": tuple(TopicsSettings.model_fields),
+    },
+)
+_SECRET = {("source", "dsn"), ("schema_registry_url",)}
+
+
+def load(
+    flags: Iterable[Given] = (), config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """
+    The settings in force; raises ConfigError for whatever is unknown or out of range.
+
+    `config` is the file of the flag; without it MEEPO2_CONFIG names one.
+    """
+    environment = os.environ if environment is None else environment
+    path = config or (Path(environment["MEEPO2_CONFIG"]) if environment.get("MEEPO2_CONFIG") else None)
+    file = from_file(path, LAYOUT, environment) if path else []
+    given = merged(file, from_environment(environment, LAYOUT), list(flags))
+    try:
+        return Settings.model_validate(_nested(given))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(one, given) for one in error.errors())) from None
+
+
+def _nested(given: Mapping[tuple[str, ...], Given]) -> dict[str, Any]:
+    tree: dict[str, Any] = {"kafka": dict(Settings.model_fields["kafka"].default)}
+    for path, one in given.items():
+        place = tree if len(path) == 1 else tree.setdefault(path[0], {})
+        place[path[-1]] = one.value
+    return tree
+
+
+def _complaint(error: Any, given: Mapping[tuple[str, ...], Given]) -> str:
+    path = tuple(str(part) for part in error["loc"])
+    one = given.get(path[:2]) or given.get(path[:1])
+    why = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    if one is None:
+        return why
+    found = "" if one.path in _SECRET or one.path[0] == "kafka" else f" is {one.value!r}"
+    return f"{one.origin}{found}: {why}"

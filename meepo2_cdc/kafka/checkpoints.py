@@ -1,0 +1,79 @@
+"""
+The checkpoint topic: its making, and the reading of the last committed checkpoint.
+
+One partition, compacted, one topic for each capture, so that nobody else's open transaction can hide the newest record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from meepo2_cdc.errors import Error
+from meepo2_cdc.records.checkpoint import Checkpoint, decode_checkpoint
+
+TOPIC_CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.ms": "600000",
+    "segment.bytes": str(16 << 20),
+    "min.cleanable.dirty.ratio": "0.01",
+}
+_DEADLINE_SECONDS = 60
+_TAIL = 1000
+
+
+def read_checkpoint(kafka: Mapping[str, str], topic: str, source: str) -> Checkpoint | None:
+    """
+    The last committed checkpoint of the source, or None when there is none or no topic.
+
+    Reads up to the high watermark, never to "the end of the partition": under read_committed that end is where the
+    first open transaction begins, and may hide the newest checkpoint.
+    """
+    consumer = Consumer({
+        **kafka,
+        "group.id": f"meepo2-cdc.none.{source}",  # required by the client; nothing is committed or joined
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "fetch.queue.backoff.ms": 10,
+        "fetch.wait.max.ms": 20,
+    })  # fmt: skip
+    try:
+        partition = TopicPartition(topic, 0)
+        try:
+            low, high = consumer.get_watermark_offsets(partition, timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+                return None
+            raise
+        newest = _last(consumer, topic, source, max(low, high - _TAIL), high)
+        if newest is None and high - _TAIL > low:
+            newest = _last(consumer, topic, source, OFFSET_BEGINNING, high)
+        return None if newest is None else decode_checkpoint(newest)
+    finally:
+        consumer.close()
+
+
+def _last(consumer: Consumer, topic: str, source: str, start: int, high: int) -> bytes | None:
+    if high == 0:
+        return None
+    consumer.assign([TopicPartition(topic, 0, start)])
+    newest: bytes | None = None
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    at = start
+    while at < high:
+        if time.monotonic() > deadline:
+            raise Error(
+                f"the checkpoint topic {topic} could be read to offset {at} only, and ends at {high}",
+                fix="A transaction in it is still open.  It ends by itself within transaction.timeout.ms; try again.",
+            )
+        for message in consumer.consume(500, timeout=0.2):
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            at = max(at, message.offset() + (error is None))
+            if error is None and message.key() == source.encode() and message.value() is not None:
+                newest = message.value()
+    return newest

@@ -1,0 +1,49 @@
+"""
+Connecting to Kafka, with one clear error when nobody answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from meepo2_cdc.errors import ConfigError, Error
+
+ANSWER_SECONDS = 10.0
+REQUEST_SECONDS = 30.0
+
+
+def quiet(kafka: Mapping[str, str]) -> dict[str, Any]:
+    """The options, without librdkafka's own lines on stderr unless log_level is among them."""
+    return {"log_level": "2", **kafka}
+
+
+def connect(kafka: Mapping[str, str], answer_seconds: float = ANSWER_SECONDS) -> AdminClient:
+    """An admin client of a cluster that has answered; raises Error with the last reason it heard."""
+    heard: list[KafkaError] = []
+    admin = AdminClient(quiet(kafka) | {"error_cb": heard.append})
+    try:
+        admin.list_topics(timeout=answer_seconds)
+    except KafkaException as error:
+        admin.poll(0)  # brings what error_cb has to hear
+        raise _no_answer(kafka, [*heard, error.args[0]]) from error
+    return admin
+
+
+def _no_answer(kafka: Mapping[str, str], heard: list[KafkaError]) -> Error:
+    telling = [one for one in heard if one.code() != KafkaError._ALL_BROKERS_DOWN]
+    at = kafka.get("bootstrap.servers") or kafka.get("metadata.broker.list", "an address that is not set")
+    kinds = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}
+    for one in telling:
+        if one.code() in kinds:
+            return ConfigError(
+                f"Kafka at {at} refuses the connection: {one.str()}",
+                fix="See security.protocol, sasl.* and ssl.* under [kafka], or MEEPO2_KAFKA_SASL_PASSWORD.",
+            )
+    return Error(
+        f"Kafka at {at} does not answer: {telling[0].str()}",
+        fix="Set MEEPO2_KAFKA_BOOTSTRAP_SERVERS, --bootstrap-servers or [kafka] bootstrap.servers.",
+    )

@@ -1,0 +1,69 @@
+"""
+Which offsets partitions hold, and which of them a time stands for.
+
+Ends are last stable offsets: what lies beyond may still be aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import (
+    OffsetSpec,
+)  # confluent_kafka.admin has it, but not in its hints
+
+from meepo2_cdc.kafka.clients import REQUEST_SECONDS
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+
+class Extent(NamedTuple):
+    """Offsets from `begin` up to and without `end`; some hold no record (markers, aborted, compacted)."""
+
+    begin: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.begin} to {self.end}"
+
+
+def extents(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    """What can be read of each partition now, by a reader of committed records."""
+    wanted = list(partitions)
+    begins = _offsets(admin, wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # not in its hints
+    ends = _offsets(admin, wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # not in its hints
+    return {one: Extent(begins[one], ends[one]) for one in wanted}
+
+
+def first_at(admin: AdminClient, within: dict[Partition, Extent], moment: datetime) -> dict[Partition, int]:
+    """The first offset with a record of that millisecond or later; the partition's end where none is."""
+    since_epoch = moment - datetime.fromtimestamp(0, moment.tzinfo)
+    milliseconds = since_epoch // timedelta(milliseconds=1)  # Kafka's own resolution
+    found = _offsets(admin, list(within), OffsetSpec.for_timestamp(milliseconds))
+    return {
+        one: min(max(found[one], extent.begin), extent.end) if found[one] >= 0 else extent.end
+        for one, extent in within.items()
+    }
+
+
+def _offsets(admin: AdminClient, partitions: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    if not partitions:
+        return {}
+    answers = admin.list_offsets(
+        {TopicPartition(one.topic, one.number): spec for one in partitions},
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        request_timeout=REQUEST_SECONDS,
+    )
+    return {Partition(one.topic, one.partition): answer.result().offset for one, answer in answers.items()}

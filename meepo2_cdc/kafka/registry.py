@@ -1,0 +1,55 @@
+"""
+The schema registry: schemas registered under `<topic>-key` and `<topic>-value`, and looked up by their number.
+
+Speaks the Confluent API through confluent-kafka's own client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import fastavro
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from meepo2_cdc.errors import ConfigError, Error, UnreadableData
+from meepo2_cdc.records.avro import confluent_header, schema_text
+
+
+def _client(url: str) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": url})
+
+
+def header_of(url: str, subject: str, name: str) -> bytes:
+    """Registers the released schema `name` under the subject; the bytes that go in front of its records."""
+    try:
+        schema_id = _client(url).register_schema(subject, Schema(schema_text(name), "AVRO"))
+    except SchemaRegistryError as error:
+        raise ConfigError(f"the schema registry refused {name} under {subject}: {error.error_message}") from error
+    except OSError as error:
+        raise _unreachable(url, error) from error
+    return confluent_header(schema_id)
+
+
+def schema_of_id(url: str) -> Callable[[int], dict[str, Any]]:
+    """A look-up of writer schemas by their number in this registry."""
+    client = _client(url)
+
+    def look_up(schema_id: int) -> dict[str, Any]:
+        try:
+            found = client.get_schema(schema_id)
+        except SchemaRegistryError as error:
+            raise UnreadableData(f"the schema registry has no schema {schema_id}: {error.error_message}") from error
+        except OSError as error:
+            raise _unreachable(url, error) from error
+        parsed: dict[str, Any] = fastavro.parse_schema(json.loads(found.schema_str or "null"))
+        return parsed
+
+    return look_up
+
+
+def _unreachable(url: str, error: OSError) -> Error:
+    at = url.rsplit("@", 1)[-1]
+    return Error(f"the schema registry at {at} does not answer: {type(error).__name__}")

@@ -1,0 +1,98 @@
+"""
+Which topic a table's records go to, and the making of topics.
+
+Topic names are made from server names, so every character that Kafka does not allow becomes `_`; two tables that
+would then share a topic without having been told to are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from meepo2_cdc.errors import ConfigError
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._-]")
+_RESERVED = ("checkpoints", "lock", "control")
+_NAME_LIMIT = 249  # org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH
+ADMIN_TIMEOUT_SECONDS = 30
+
+
+class TopicNames:
+    """
+    Topic names of one prefix.
+
+    `template` may use {prefix}, {schema} and {table}; without {schema} or {table} several tables share a topic.
+    """
+
+    def __init__(self, prefix: str, template: str = "{prefix}.{schema}.{table}") -> None:
+        self._prefix = prefix
+        self._template = template
+        self._each_table_its_own = "{schema}" in template and "{table}" in template
+        self._owner: dict[str, tuple[str, str]] = {}
+        self._pattern = _pattern(prefix, template)
+        self._internal = tuple(f"{prefix}.{word}." for word in _RESERVED)
+
+    def data_topic(self, schema: str, table: str) -> str:
+        """The topic of a table; raises ConfigError where two tables would meet in one by accident."""
+        topic = self._template.format(
+            prefix=self._prefix, schema=_ILLEGAL.sub("_", schema), table=_ILLEGAL.sub("_", table)
+        )
+        if len(topic) > _NAME_LIMIT or topic.startswith(self._internal):
+            raise ConfigError(
+                f"the table {schema}.{table} would get the topic {topic!r}, which is "
+                + ("too long for Kafka" if len(topic) > _NAME_LIMIT else "kept for this program's own use"),
+                fix="Set another [topics] template, or exclude the table.",
+            )
+        owner = self._owner.setdefault(topic, (schema, table))
+        if self._each_table_its_own and owner != (schema, table):
+            raise ConfigError(
+                f"the tables {'.'.join(owner)} and {schema}.{table} would both get the topic {topic!r}",
+                fix="Exclude one of them, or set a [topics] template that tells them apart.",
+            )
+        return topic
+
+    def is_data_topic(self, name: str) -> bool:
+        """Whether a topic of the cluster can hold records of this prefix."""
+        return (
+            self._pattern.fullmatch(name) is not None
+            and not name.startswith(self._internal)
+            and not name.endswith(".dead-letters")
+        )
+
+    def checkpoint_topic(self, source: str) -> str:
+        return f"{self._prefix}.checkpoints.{source}"
+
+
+def _pattern(prefix: str, template: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{(?:prefix|schema|table)\})", template)
+    known = {"{prefix}": re.escape(prefix), "{schema}": "[A-Za-z0-9._-]+", "{table}": "[A-Za-z0-9._-]+"}
+    return re.compile("".join(known.get(part, re.escape(part)) for part in parts))
+
+
+def ensure_topic(
+    admin: AdminClient, topic: str, partitions: int, replication: int, config: Mapping[str, str]
+) -> int:
+    """Creates the topic unless it is there; returns how many partitions it has."""
+    there = partition_counts(admin, [topic]).get(topic)
+    if there:
+        return there
+    wanted = NewTopic(topic, partitions, replication, config=dict(config))
+    try:
+        admin.create_topics([wanted], operation_timeout=ADMIN_TIMEOUT_SECONDS)[topic].result(ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return partition_counts(admin, [topic])[topic]
+    return partitions
+
+
+def partition_counts(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[str, int]:
+    """Topics that exist, of those named or of all, with their number of partitions."""
+    found: dict[str, Any] = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+    wanted = found.keys() if topics is None else topics
+    return {name: len(found[name].partitions) for name in wanted if name in found and not found[name].error}

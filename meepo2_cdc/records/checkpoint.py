@@ -1,0 +1,48 @@
+"""
+Where a capture goes on: the value of the checkpoint topic.
+
+Always in single-object encoding, so that it can be read without a registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from meepo2_cdc.records.avro import Decoder, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """
+    Fields as in schemas/checkpoint/v1.avsc.
+
+    Everything before `file`:`position` is published, and `rows_done` rows of the transaction `gtid` that begins there;
+    `gtid_set` says the same in global transaction ids, where the source has them.
+    """
+
+    source: str
+    flavor: str
+    server: str | None
+    gtid_set: str | None
+    file: str
+    position: int
+    gtid: str | None
+    rows_done: int
+    seq: int
+    tables: tuple[str, ...]
+    committed_at: datetime | None
+    written_by: str
+    written_at: datetime
+
+    def encoded(self) -> bytes:
+        return encode("checkpoint", asdict(self))
+
+
+_decoder = Decoder("checkpoint")
+
+
+def decode_checkpoint(raw: bytes) -> Checkpoint:
+    """Raises UnreadableData when the bytes are no checkpoint of a known version."""
+    found = _decoder.decode(raw)
+    return Checkpoint(**(found | {"tables": tuple(found["tables"])}))

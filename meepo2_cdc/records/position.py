@@ -1,0 +1,137 @@
+"""
+Positions in a source's log: files that order by their number, and sets of global transaction ids.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple, Protocol
+
+
+class LogPosition(NamedTuple):
+    """A byte in a log file.  `binlog.999999` comes before `binlog.1000000`."""
+
+    file: str
+    offset: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return file_number(self.file), self.offset
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.offset}"
+
+
+def file_number(file: str) -> int:
+    """The number at the end of a log file's name; raises ValueError when there is none."""
+    return int(file.rpartition(".")[2])
+
+
+class GtidSet(Protocol):
+    """Transactions that were executed."""
+
+    def add(self, gtid: str) -> None:
+        """One transaction more."""
+
+    def copy(self) -> GtidSet:
+        """An independent set of the same transactions."""
+
+
+class MysqlGtidSet:
+    """
+    uuid:first-last:first-last,uuid:...  (MySQL manual, "GTID Sets"); tags, as in uuid:tag:1-3, are kept.
+
+    Intervals are kept sorted and apart; adding the next number of a server, which is the usual case, costs no search.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._intervals: dict[str, list[list[int]]] = {}
+        for member in filter(None, (part.strip() for part in text.replace("\n", "").split(","))):
+            self._parse(member)
+
+    def _parse(self, member: str) -> None:
+        server, *rest = member.split(":")
+        if not rest:
+            raise ValueError(f"{member!r} is no GTID set of MySQL; expected uuid:1-5")
+        name = server.lower()
+        for part in rest:
+            first, dash, last = part.partition("-")
+            if not first.isdigit():
+                name = f"{server.lower()}:{part}"
+                continue
+            self.add_interval(name, int(first), int(last) if dash else int(first))
+
+    def add(self, gtid: str) -> None:
+        name, _, number = gtid.rpartition(":")
+        self.add_interval(name, int(number), int(number))
+
+    def add_interval(self, name: str, first: int, last: int) -> None:
+        """`name` is the uuid, with the tag if there is one."""
+        intervals = self._intervals.setdefault(name, [])
+        if intervals and intervals[-1][1] + 1 == first:
+            intervals[-1][1] = last
+            return
+        intervals.insert(bisect_right(intervals, [first, last]), [first, last])
+        self._intervals[name] = _merged(intervals)
+
+    def __contains__(self, gtid: str) -> bool:
+        name, _, number = gtid.rpartition(":")
+        return any(first <= int(number) <= last for first, last in self._intervals.get(name, ()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MysqlGtidSet) and self._intervals == other._intervals
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def copy(self) -> MysqlGtidSet:
+        twin = MysqlGtidSet()
+        twin._intervals = {name: [list(one) for one in many] for name, many in self._intervals.items()}
+        return twin
+
+    def __str__(self) -> str:
+        return ",".join(
+            name + "".join(f":{first}-{last}" if last > first else f":{first}" for first, last in intervals)
+            for name, intervals in sorted(self._intervals.items())
+        )
+
+
+def _merged(intervals: list[list[int]]) -> list[list[int]]:
+    merged: list[list[int]] = []
+    for first, last in intervals:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1][1] = max(merged[-1][1], last)
+        else:
+            merged.append([first, last])
+    return merged
+
+
+class MariadbGtidSet:
+    """domain-server-sequence,...: the last transaction of each domain (MariaDB manual, "gtid_slave_pos")."""
+
+    def __init__(self, text: str = "") -> None:
+        self._last: dict[int, str] = {}
+        for member in filter(None, (part.strip() for part in text.split(","))):
+            if len(member.split("-")) != 3 or not member.replace("-", "").isdigit():
+                raise ValueError(f"{member!r} is no GTID of MariaDB; expected domain-server-sequence")
+            self.add(member)
+
+    def add(self, gtid: str) -> None:
+        self._last[int(gtid.partition("-")[0])] = gtid
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MariadbGtidSet) and self._last == other._last
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def copy(self) -> MariadbGtidSet:
+        twin = MariadbGtidSet()
+        twin._last = dict(self._last)
+        return twin
+
+    def __str__(self) -> str:
+        return ",".join(self._last[domain] for domain in sorted(self._last))
+
+
+def gtid_set(flavor: str, text: str) -> MysqlGtidSet | MariadbGtidSet:
+    """`flavor` is "mysql" or "mariadb"; raises ValueError for text that is no such set."""
+    return MysqlGtidSet(text) if flavor == "mysql" else MariadbGtidSet(text)
