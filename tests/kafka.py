@@ -43,7 +43,9 @@ class Topics:
         self.admin = AdminClient({"bootstrap.servers": address})
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
-        made = NewTopic(topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()})
+        made = NewTopic(
+            topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()}
+        )
         self.admin.create_topics([made])[topic].result(30)
         # the answer may come before every broker's metadata has it
         while topic not in self.admin.list_topics(timeout=30).topics:
@@ -76,7 +78,12 @@ class Topics:
         yield made
 
     def put(
-        self, topic: str, records: Iterable[tuple[int, TableAction]], *, abort: bool = False, header: bytes | None = None
+        self,
+        topic: str,
+        records: Iterable[tuple[int, TableAction]],
+        *,
+        abort: bool = False,
+        header: bytes | None = None,
     ) -> None:
         """Each record into the partition beside it, in one transaction."""
         with self.transaction(abort=abort) as producer:
@@ -90,7 +97,9 @@ class Topics:
             answer.result(30)
 
 
-def produce(producer: Producer, topic: str, partition: int, one: TableAction, header: bytes | None = None) -> None:
+def produce(
+    producer: Producer, topic: str, partition: int, one: TableAction, header: bytes | None = None
+) -> None:
     producer.produce(
         topic,
         encode_action(one, header),

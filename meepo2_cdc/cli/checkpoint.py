@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -38,8 +39,8 @@ def show(settings: Settings, in_json: bool) -> None:
     """Print the last committed checkpoint of a source."""
     from meepo2_cdc.cli.printing import as_json, fields, print_lines
 
-    found = last_checkpoint(settings)
-    print_lines([as_json(_fields(found))] if in_json else fields(_fields(found)))
+    found = asdict(last_checkpoint(settings))
+    print_lines([as_json(found)] if in_json else fields(found))
 
 
 def last_checkpoint(settings: Settings) -> Checkpoint:
@@ -61,9 +62,3 @@ def last_checkpoint(settings: Settings) -> Checkpoint:
             fix=f"Sources that have one: {', '.join(sources) or 'none'}.  See --source-name and --prefix.",
         )
     return found
-
-
-def _fields(found: Checkpoint) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(found)

@@ -8,7 +8,6 @@ import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def as_json(value: Any) -> str:
     """One line; bytes are {"base64": ...}, times ISO 8601 in UTC."""
-    return json.dumps(value, ensure_ascii=False, default=_json_value)
+    return _encode(value)
 
 
 def _json_value(value: Any) -> Any:
@@ -40,6 +39,9 @@ def _json_value(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode  # dumps() would make one per call
+
+
 def iso(moment: datetime) -> str:
     """A UTC time with microseconds and Z."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -48,6 +50,7 @@ def iso(moment: datetime) -> str:
 def record_json(record: Record) -> str:
     """The record's fields, then where it was read."""
     action = record.action
+    source = action.source
     return as_json(
         {
             "action": action.action.value,
@@ -57,7 +60,13 @@ def record_json(record: Record) -> str:
             "committed_at": iso(action.committed_at),
             "snapshot": action.snapshot,
             "seq": action.seq,
-            "source": asdict(action.source),
+            "source": {
+                "name": source.name,
+                "gtid": source.gtid,
+                "file": source.file,
+                "position": source.position,
+                "row": source.row,
+            },
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,

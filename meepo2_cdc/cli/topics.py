@@ -53,7 +53,9 @@ def _described(admin: AdminClient, settings: Settings) -> list[dict[str, Any]]:
 
     counts = partition_counts(admin)
     template = settings.topics.template.replace("{prefix}", settings.prefix)
-    chosen = choose_topics(counts, TopicNames(settings.prefix, settings.topics.template).is_data_topic, (), (), template)
+    chosen = choose_topics(
+        counts, TopicNames(settings.prefix, settings.topics.template).is_data_topic, (), (), template
+    )
     within = extents(admin, [Partition(topic, n) for topic in chosen for n in range(counts[topic])])
     policies = _cleanup_policies(admin, chosen)
     return [

@@ -33,6 +33,15 @@ def header_of(url: str, subject: str, name: str) -> bytes:
     return confluent_header(schema_id)
 
 
+def is_reachable(url: str) -> bool:
+    """Whether the registry answers a harmless question."""
+    try:
+        _client(url).get_subjects()
+    except (SchemaRegistryError, OSError):
+        return False
+    return True
+
+
 def schema_of_id(url: str) -> Callable[[int], dict[str, Any]]:
     """A look-up of writer schemas by their number in this registry."""
     client = _client(url)

@@ -163,7 +163,7 @@ class Decoder:
         return self._or_the_same(written_as)
 
     def _or_the_same(self, written_as: Schema) -> Schema:
-        """The reader's schema itself where it is equal: fastavro compares the two by record, identity first."""
+        """The reader's schema itself where equal: fastavro compares them at each record, identity first."""
         return self._reader_schema if written_as == self._reader_schema else written_as
 
 

@@ -179,7 +179,7 @@ def hex_examples() -> dict[str, bytes]:
 
 
 def test_the_readme_has_the_header_of_every_released_schema():
-    """Libraries without this framing look records up by these ten bytes; a stale line makes a topic unreadable."""
+    """Libraries without this framing look these ten bytes up; a stale line makes a topic unreadable."""
     table = re.findall(
         r"^\| `(\w+)/v(\d+)` \| `([0-9a-f ]+)` \|$", (SCHEMAS / "README.md").read_text(), re.MULTILINE
     )

@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from meepo2_cdc.kafka import registry, topics
+from meepo2_cdc.kafka.registry import header_of
+from meepo2_cdc.kafka.topics import ensure_topic
 from meepo2_cdc.records import avro
 from tests.readers import java_reader
 from tests.readers.golden import SCHEMAS, exactly, from_json, pairs
-from tests.services import addresses
 
 PARTITIONS = 5
 SECONDS = 30
@@ -24,16 +24,11 @@ GOLDEN = [pair.fields for pair in pairs("table_action")]
 TEMPLATE = next(fields for fields in GOLDEN if fields["action"] == "write")
 
 
-def needed(name: str) -> str:
-    found = addresses.address(name)
-    assert found, f"set {addresses.VARIABLES[name]}, or: python -m tests.services up {name}"
-    return found
-
-
 @dataclass
 class Topic:
     """A topic under a framing of ours, and what Java should print of it, in the order of writing."""
 
+    kafka: str
     name: str
     registry_url: str | None
     value_header: bytes
@@ -42,7 +37,7 @@ class Topic:
     taken_back: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, isolation: str = "read_committed") -> list[dict[str, Any]]:
-        return java_reader.read_topic(needed("kafka"), self.name, self.registry_url, isolation)
+        return java_reader.read_topic(self.kafka, self.name, self.registry_url, isolation)
 
 
 class Writer:
@@ -52,7 +47,7 @@ class Writer:
         self._topic = topic
         self._producer = Producer(
             {
-                "bootstrap.servers": needed("kafka"),
+                "bootstrap.servers": topic.kafka,
                 "transactional.id": topic.name,
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
@@ -92,16 +87,16 @@ class Writer:
         self._producer.produce(self._topic.name, value, raw_key, partition, on_delivery=written)
 
 
-def make_topic(framing: str) -> Topic:
+def make_topic(kafka: str, registry_url: str | None = None) -> Topic:
+    """A new topic, in the Confluent framing when there is a registry."""
     name = f"other-languages.{uuid.uuid4().hex[:8]}"
-    topics.ensure_topic(AdminClient({"bootstrap.servers": needed("kafka")}), name, PARTITIONS, 1, {})
-    if framing == "single-object":
-        return Topic(
-            name, None, avro.single_object_header("table_action"), avro.single_object_header("table_key")
-        )
-    url = needed("registry")
-    value_header = registry.header_of(url, f"{name}-value", "table_action")
-    return Topic(name, url, value_header, registry.header_of(url, f"{name}-key", "table_key"))
+    ensure_topic(AdminClient({"bootstrap.servers": kafka}), name, PARTITIONS, 1, {})
+    if registry_url is None:
+        headers = [avro.single_object_header(record) for record in ("table_action", "table_key")]
+    else:
+        subjects = {f"{name}-value": "table_action", f"{name}-key": "table_key"}
+        headers = [header_of(registry_url, subject, record) for subject, record in subjects.items()]
+    return Topic(kafka, name, registry_url, *headers)
 
 
 def many_keys(count: int) -> list[dict[str, Any]]:
@@ -111,9 +106,9 @@ def many_keys(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=["single-object", "confluent"])
-def topic(request: pytest.FixtureRequest) -> Topic:
+def topic(request: pytest.FixtureRequest, kafka: str) -> Topic:
     """The golden records, then some that were taken back, then many keys and a tombstone."""
-    made = make_topic(request.param)
+    made = make_topic(kafka, request.getfixturevalue("registry") if request.param == "confluent" else None)
     writer = Writer(made)
     writer.transaction(GOLDEN)
     writer.transaction([fields | {"seq": -1} for fields in many_keys(50)], commit=False)
@@ -158,15 +153,15 @@ def test_java_would_send_every_key_to_the_partition_that_librdkafka_chose(topic:
     assert [line["java_partition"] for line in lines] == [line["partition"] for line in lines]
 
 
-def test_the_java_program_in_the_readme_reads_a_topic(tmp_path: Path):
+def test_the_java_program_in_the_readme_reads_a_topic(tmp_path: Path, kafka: str):
     """An example that does not run costs each reader an afternoon."""
-    example_topic = make_topic("single-object")
+    example_topic = make_topic(kafka)
     writer = Writer(example_topic)
     writer.transaction(many_keys(20), commit=False)
     writer.transaction([TEMPLATE], tombstones=True)
     writer.transaction(many_keys(20))
     text = (SCHEMAS / "README.md").read_text().split("```java\n")[1].split("```")[0]
-    for shown, real in {"localhost:9092": needed("kafka"), "cdc.shop.orders": example_topic.name}.items():
+    for shown, real in {"localhost:9092": kafka, "cdc.shop.orders": example_topic.name}.items():
         assert text.count(f'"{shown}"') == 1
         text = text.replace(shown, real)
     source = tmp_path / "Example.java"

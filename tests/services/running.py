@@ -73,6 +73,8 @@ def spawn(directory: Path, command: Command) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     (directory / "pid").write_text(f"{process.pid}\n")
+    # For a moment after exec the kernel shows no command line, and the server would pass for a dead one.
+    poll(lambda: "" if pid_of(directory) or process.poll() is not None else "not shown yet", 5)
     return process
 
 

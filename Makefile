@@ -1,0 +1,57 @@
+# The targets that people and CI use.  Servers and downloads: tests/services; everything else: .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+MINUTES ?= 60
+SERVERS := mysql mysql9? mariadb kafka registry
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check services services-stop faults bench format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed  ## make .venv with everything, the command meepo2-cdc installed in it
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "make: no venv; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/pip install -q --upgrade 'pip>=25.1'
+	$(BIN)/pip install -q --editable . --group dev
+	@touch $@
+
+demo: setup  ## a real MariaDB and a real Kafka, seven statements, thirteen records
+	@$(BIN)/python -m examples.demo
+
+test: setup  ## every test there is, against real servers; nothing is skipped
+	@$(BIN)/python -m tests.services up $(SERVERS)
+	$(BIN)/pytest
+
+check: setup  ## format, lint, types, unit tests; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest tests/unit
+
+services: setup  ## start real servers: make services S="mysql kafka"
+	@$(BIN)/python -m tests.services up $(or $(S),$(SERVERS))
+	@echo "their addresses:  . .services/env"
+
+services-stop: setup  ## stop the servers that were started here
+	@$(BIN)/python -m tests.services down $(S)
+
+faults: setup  ## the fault tests for longer: make faults MINUTES=60
+	@$(BIN)/python -m tests.services up $(SERVERS)
+	MEEPO2_FAULT_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/pytest tests/faults --timeout $$(( $(MINUTES) * 120 + 600 ))
+
+bench: setup  ## capture beside a plain pymysqlreplication loop, over one binlog
+	@$(BIN)/python -m tests.services up mysql kafka
+	$(BIN)/python -m tests.benchmarks.capture
+
+format: setup  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: services-stop  ## stop the servers and remove what was made here
+	rm -rf .services .venv
