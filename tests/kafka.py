@@ -27,7 +27,7 @@ def record(seq: int, **changes: Any) -> TableAction:
         "schema": "shop",
         "table": "orders",
         "pk": (seq,),
-        "committed_at": COMMITTED_AT + timedelta(milliseconds=seq),
+        "committed_at": COMMITTED_AT + timedelta(milliseconds=seq % 1_000_000_000),
         "snapshot": False,
         "seq": seq,
         "source": Source("db", None, "binlog.000001", 4 + seq, 0),
@@ -43,9 +43,7 @@ class Topics:
         self.admin = AdminClient({"bootstrap.servers": address})
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
-        made = NewTopic(
-            topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()}
-        )
+        made = NewTopic(topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()})
         self.admin.create_topics([made])[topic].result(30)
         # the answer may come before every broker's metadata has it
         while topic not in self.admin.list_topics(timeout=30).topics:
@@ -97,9 +95,7 @@ class Topics:
             answer.result(30)
 
 
-def produce(
-    producer: Producer, topic: str, partition: int, one: TableAction, header: bytes | None = None
-) -> None:
+def produce(producer: Producer, topic: str, partition: int, one: TableAction, header: bytes | None = None) -> None:
     producer.produce(
         topic,
         encode_action(one, header),

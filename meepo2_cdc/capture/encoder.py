@@ -52,9 +52,7 @@ class Encoder:
     `open_topic` is called once for each table and may create its topic.  `seq` is that of the last message.
     """
 
-    def __init__(
-        self, source: str, seq: int, open_topic: Callable[[str, str], Topic], *, tombstones: bool
-    ) -> None:
+    def __init__(self, source: str, seq: int, open_topic: Callable[[str, str], Topic], *, tombstones: bool) -> None:
         self._source = wire.string(source)
         self.seq = seq
         self._open_topic = open_topic
@@ -78,7 +76,9 @@ class Encoder:
         layout = rows.layout
         table = layout.encoded
         if table is None:
-            table = layout.encoded = self._table_bytes(self._topic(layout.schema, layout.table), layout.schema, layout.table)
+            table = layout.encoded = self._table_bytes(
+                self._topic(layout.schema, layout.table), layout.schema, layout.table
+            )
         transaction = rows.transaction.encoded
         if transaction is None:
             transaction = rows.transaction.encoded = self._transaction_bytes(rows.transaction)
@@ -117,9 +117,7 @@ class Encoder:
         self.seq = seq
         self._actions[rows.action] += len(rows.keys)
 
-    def _updates(
-        self, messages: list[Message], table: _TableBytes, transaction: _TransactionBytes, rows: Rows
-    ) -> None:
+    def _updates(self, messages: list[Message], table: _TableBytes, transaction: _TransactionBytes, rows: Rows) -> None:
         """A key that changed is a delete of the old one, then a write of the new one."""
         pairs = zip(rows.keys[::2], rows.keys[1::2], strict=True)
         for row, (old, new) in enumerate(pairs, rows.first_row):

@@ -125,7 +125,10 @@ class CaptureService:
             skip_unreadable=self._settings.capture.on_unreadable == "skip",
         )
         self._encoder = Encoder(
-            self._settings.source.name, seq, self._topics.open, tombstones="compact" in self._settings.topics.cleanup_policy
+            self._settings.source.name,
+            seq,
+            self._topics.open,
+            tombstones="compact" in self._settings.topics.cleanup_policy,
         )
 
     def _refuse_other_tables(self, checkpoint: Checkpoint) -> None:
@@ -140,13 +143,16 @@ class CaptureService:
 
     def _read(self, end: LogPosition | None) -> None:
         """Follows the log until stopped; a lost connection is made anew, by us and from our own position."""
-        dump = self._connect()
+        dump: Dump | None = self._connect()
         while dump is not None:
             try:
                 self._follow(dump, end)
                 return
             except SourceUnavailable as error:
                 self._note_loss(error)
+            except UnreadableData:
+                self._commit_all()  # all before it is published, and a restart comes straight back to it
+                raise
             finally:
                 dump.close()
             dump = self._reconnect()
@@ -154,6 +160,7 @@ class CaptureService:
     def _connect(self) -> Dump:
         position = self._reader.position
         start.verify(self._server, position, self._identity)
+        self._identity = self._server.identity  # with GTIDs it may be another server now
         gtids = str(position.gtids or "")
         # an empty set would be taken for "not given"; before the first transaction the file says the same
         where = DumpPosition(position.file, position.offset, gtids or None)
@@ -185,9 +192,7 @@ class CaptureService:
 
     def _follow(self, dump: Dump, end: LogPosition | None) -> None:
         settings = self._settings
-        stream = BinlogStream(
-            dump, self._server.address, settings.source.heartbeat_seconds * _SILENT_HEARTBEATS
-        )
+        stream = BinlogStream(dump, self._server.address, settings.source.heartbeat_seconds * _SILENT_HEARTBEATS)
         encoder, stopped = self._encoder, self._stopping.is_set
         most_rows, most_bytes = settings.capture.commit_rows, settings.capture.commit_bytes
         for change in self._reader.changes(stream):

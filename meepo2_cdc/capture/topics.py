@@ -95,7 +95,7 @@ class CaptureTopics:
             for message in consumer.consume(100, timeout=0.2):
                 if message.error() is not None:
                     open_ends -= 1
-                elif message.value() is not None and self._is_ours(decoder, message.value()):
+                elif (value := message.value()) is not None and self._is_ours(decoder, value):
                     return True
         return bool(open_ends)
 

@@ -44,7 +44,7 @@ FLAGS = {
     "start": Flag(
         ("capture", "start"),
         "POSITION",
-        "Where a capture without a checkpoint begins: earliest, latest, FILE:POSITION, a GTID set, or an ISO time.",
+        "Where a capture without a checkpoint begins: earliest, latest, FILE:POSITION, GTIDs, or an ISO time.",
     ),
     "server-id": Flag(("source", "server_id"), "N", "Replica number with which the capture registers."),
 }

@@ -30,8 +30,8 @@ def status(settings: Settings, in_json: bool) -> None:
     """
     Show how far the capture is.
 
-    The ages of the checkpoint and of the last change in it, always; where the source's dsn is set, also the end of
-    the server's log, the bytes between, and whether the server still has the file in which the capture goes on.
+    The ages of the checkpoint and of its last change, always; where the source's dsn is set, also the end of
+    the server's log, the bytes between, and whether the server still has the file where the capture goes on.
     """
     from meepo2_cdc.cli.checkpoint import last_checkpoint
     from meepo2_cdc.cli.printing import as_json, fields, print_lines

@@ -73,7 +73,7 @@ def _last(consumer: Consumer, topic: str, source: str, start: int, high: int) ->
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
-            at = max(at, message.offset() + (error is None))
+            at = max(at, (message.offset() or 0) + (error is None))
             if error is None and message.key() == source.encode() and message.value() is not None:
                 newest = message.value()
     return newest

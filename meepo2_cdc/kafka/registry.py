@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import fastavro
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -53,8 +53,7 @@ def schema_of_id(url: str) -> Callable[[int], dict[str, Any]]:
             raise UnreadableData(f"the schema registry has no schema {schema_id}: {error.error_message}") from error
         except OSError as error:
             raise _unreachable(url, error) from error
-        parsed: dict[str, Any] = fastavro.parse_schema(json.loads(found.schema_str or "null"))
-        return parsed
+        return cast(dict[str, Any], fastavro.parse_schema(json.loads(found.schema_str or "null")))
 
     return look_up
 

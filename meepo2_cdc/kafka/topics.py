@@ -74,9 +74,7 @@ def _pattern(prefix: str, template: str) -> re.Pattern[str]:
     return re.compile("".join(known.get(part, re.escape(part)) for part in parts))
 
 
-def ensure_topic(
-    admin: AdminClient, topic: str, partitions: int, replication: int, config: Mapping[str, str]
-) -> int:
+def ensure_topic(admin: AdminClient, topic: str, partitions: int, replication: int, config: Mapping[str, str]) -> int:
     """Creates the topic unless it is there; returns how many partitions it has."""
     there = partition_counts(admin, [topic]).get(topic)
     if there:

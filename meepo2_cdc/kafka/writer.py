@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -62,7 +63,8 @@ class TransactionalWriter:
         Raises Fenced when another writer has the id, KafkaException or Error for all else.
         """
         producer = self._producer
-        assert producer is not None, "open comes first"
+        if producer is None:
+            raise RuntimeError("a writer is opened before it writes")
         try:
             producer.begin_transaction()
             for topic, batch in messages.items():
@@ -104,7 +106,7 @@ class TransactionalWriter:
         """One by one: `produce_batch` takes no timestamps, and was measured no faster."""
         produce = producer.produce
         for value, key, partition, timestamp in batch:
-            produce(topic, value, key, partition, None, timestamp)
+            produce(topic, value, key, partition, None, None, timestamp)
 
     def _commit(self, producer: Producer) -> bool:
         """True when it was slow or had to be repeated."""

@@ -68,6 +68,8 @@ class ActionReader:
             at += 8
         else:
             committed_at, at = self._committed_at(raw, at)
+        if raw[at] > 1:
+            return None  # no boolean that a writer makes
         snapshot = raw[at] == 1
 
         high = raw[at + 4 : at + 9]

@@ -104,9 +104,12 @@ class ServerCatalog:
         if charset in _UNICODE:
             codec = codecs.lookup(_UNICODE[charset])
             return lambda raw: codec.decode(raw)[0]
-        if self.ask("SELECT MAXLEN AS n FROM information_schema.CHARACTER_SETS WHERE CHARACTER_SET_NAME = %s", charset)[
-            0
-        ]["n"] == 1:
+        if (
+            self.ask(
+                "SELECT MAXLEN AS n FROM information_schema.CHARACTER_SETS WHERE CHARACTER_SET_NAME = %s", charset
+            )[0]["n"]
+            == 1
+        ):
             table = self._server_decoded(charset, bytes(range(256)))
             return lambda raw: codecs.charmap_decode(raw, "strict", table)[0]
         return self._multi_byte_decoder(charset)
@@ -130,7 +133,7 @@ class ServerCatalog:
     def _server_decoded(self, charset: str, raw: bytes) -> str:
         if not re.fullmatch(r"[a-z0-9]+", charset):
             raise UnreadableData(f"the server lists a character set named {charset!r}")
-        query = f"SELECT CONVERT(CONVERT(X'{raw.hex()}' USING {charset}) USING utf8mb4) AS text"  # noqa: S608
+        query = f"SELECT CONVERT(CONVERT(X'{raw.hex()}' USING {charset}) USING utf8mb4) AS text"
         return str(self.ask(query)[0]["text"])
 
     # -- tables

@@ -233,14 +233,15 @@ class ChangeReader:
         self._begin(event, gtid, None, is_open=not flags & ev.MARIADB_STANDALONE)
         return ()
 
-    def _begin(self, event: Event, gtid: str | None, committed_us: int | None, *, is_open: bool) -> None:
+    def _begin(self, event: Event, gtid: str | None, committed_us: int | None, *, is_open: bool) -> Transaction:
         start = self._unwrapped(event.end_position) - event.size
         if committed_us is None:
             committed_us = event.timestamp * 1_000_000
         transaction = Transaction(gtid, committed_us, self._file, start, is_open, wanted=True)
         if self._skip_gtid is not None and gtid != self._skip_gtid:
             raise PositionLost(
-                f"{self._skip_rows} rows of transaction {self._skip_gtid} are published, but the source goes on with {gtid}",
+                f"{self._skip_rows} rows of transaction {self._skip_gtid} are published,"
+                f" but the source goes on with {gtid}",
                 fix="Point source.dsn at the server that was read before, or at a replica that keeps its commit order.",
             )
         if self._since is not None:
@@ -248,6 +249,7 @@ class ChangeReader:
             if transaction.wanted:
                 self._since = None
         self._transaction = transaction
+        return transaction
 
     def _on_end(self, event: Event) -> Iterable[Change]:
         transaction = self._transaction
@@ -273,11 +275,7 @@ class ChangeReader:
 
     def _on_statement(self, event: Event, schema: str, statement: str) -> Iterable[Change]:
         words = ev.first_words(statement)
-        transaction = self._transaction
-        if transaction is None:
-            self._begin(event, None, None, is_open=False)
-            transaction = self._transaction
-            assert transaction is not None
+        transaction = self._transaction or self._begin(event, None, None, is_open=False)
         if words[:1] == ("XA",):
             return self._on_xa(event, transaction, words)
         if words == ("COMMIT",):

@@ -23,9 +23,11 @@ from meepo2_cdc.errors import ConfigError, Error, Fenced, PositionLost, SourceUn
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 ER_MARIADB_SAME_SERVER_ID = 4052
 _DENIED = (
-    ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR,
-    ER.TABLEACCESS_DENIED_ERROR, ER.MUST_CHANGE_PASSWORD,
-)  # fmt: skip
+    ER.ACCESS_DENIED_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.SPECIFIC_ACCESS_DENIED_ERROR,
+    ER.TABLEACCESS_DENIED_ERROR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,11 @@ class Dump:
 
     @property
     def socket(self) -> socket.socket:
-        found: socket.socket = self.connection._sock
-        return found
+        return _socket_of(self.connection)
 
     def close(self) -> None:
         """Without the goodbye of the protocol, which the server does not read during a dump."""
-        self.connection._force_close()
+        self.connection._force_close()  # type: ignore[attr-defined]  # the stubs know the public names only
 
 
 def connect(source: SourceSettings) -> pymysql.Connection[Any]:
@@ -61,7 +62,7 @@ def connect(source: SourceSettings) -> pymysql.Connection[Any]:
         connection = pymysql.connect(**_arguments(source))
     except (pymysql.err.MySQLError, OSError) as error:
         raise translated(error, f"{address.host}:{address.port}") from error
-    if source.tls_mode not in ("disabled", "preferred") and not isinstance(connection._sock, ssl.SSLSocket):
+    if source.tls_mode not in ("disabled", "preferred") and not isinstance(_socket_of(connection), ssl.SSLSocket):
         connection.close()
         raise ConfigError(f"{address.host}:{address.port} does not speak TLS, and tls_mode is {source.tls_mode}")
     return connection
@@ -93,6 +94,11 @@ def open_dump(source: SourceSettings, server_id: int, flavor: str, start: DumpPo
         return Dump(replica.open(), checksum_bytes)
     except (pymysql.err.MySQLError, OSError) as error:
         raise translated(error, str(source.address)) from error
+
+
+def _socket_of(connection: pymysql.Connection[Any]) -> socket.socket:
+    found: socket.socket = connection._sock  # type: ignore[attr-defined]  # the stubs know the public names only
+    return found
 
 
 class _Replica(BinLogStreamReader):  # type: ignore[misc]

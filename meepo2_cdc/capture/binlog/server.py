@@ -52,7 +52,8 @@ class SourceServer:
         """Global variables by name; those that the server does not have are left out."""
         marks = ", ".join(["%s"] * len(names))
         rows = self.catalog.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", *names)
-        return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
+        # GTID sets come with line ends
+        return {str(row["Variable_name"]).lower(): str(row["Value"]).replace("\n", "") for row in rows}
 
     def end(self) -> tuple[LogPosition, str | None]:
         """Where the log ends now, and the transactions executed up to there."""

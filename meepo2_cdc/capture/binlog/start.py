@@ -86,13 +86,13 @@ def _verify_mysql_gtids(server: SourceServer, read: str) -> None:
     if not server.is_subset(read, sets["gtid_executed"]):
         raise PositionLost(
             f"{server.address} has not executed all that was captured: the checkpoint is {read},"
-            f" the server has {_flat(sets['gtid_executed'])}",
+            f" the server has {sets['gtid_executed']}",
             fix="It was restored from a backup, or is another server.  " + WAYS_OUT,
         )
     if not server.is_subset(sets["gtid_purged"], read):
         raise PositionLost(
             f"{server.address} has purged transactions that were not captured: the checkpoint is {read},"
-            f" purged are {_flat(sets['gtid_purged'])}",
+            f" purged are {sets['gtid_purged']}",
             fix=WAYS_OUT,
         )
 

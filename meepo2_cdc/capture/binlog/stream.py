@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import pymysql
@@ -95,7 +95,7 @@ class BinlogStream:
             raise translated(pymysql.err.OperationalError(code, text.decode("utf-8", "replace")), self._server)
         raise SourceUnavailable(f"{self._server} ended the dump of its log")
 
-    def _large_packet(self, buf: bytes, at: int) -> Iterator[None]:
+    def _large_packet(self, buf: bytes, at: int) -> Generator[None, None, tuple[bytes, bytes, int]]:
         """An event of 16 MiB and more comes in several packets, the last of which is shorter."""
         pieces = []
         while True:
@@ -110,7 +110,7 @@ class BinlogStream:
             if length < _FULL_PACKET:
                 return b"".join(pieces), buf, at
 
-    def _read(self, least: int) -> Iterator[None]:
+    def _read(self, least: int) -> Generator[None, None, bytes]:
         """At least so many bytes from the socket; yields None while there are none."""
         pieces: list[bytes] = []
         waited = 0

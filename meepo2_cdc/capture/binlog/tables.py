@@ -171,9 +171,7 @@ def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
     unsigned = _unsigned(table)
     charsets = _charsets(table, t.CHARACTER | t.BLOBS, DEFAULT_CHARSET, COLUMN_CHARSET)
     if COLUMN_NAME not in table.metadata:  # not FULL: nothing tells whether there is a key
-        return tuple(
-            _as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table)
-        )
+        return tuple(_as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table))
     label_charsets = _charsets(table, {t.ENUM, t.SET}, LABEL_DEFAULT_CHARSET, LABEL_COLUMN_CHARSET)
 
     def key_column(index: int) -> KeyColumn:
@@ -225,9 +223,7 @@ def _charsets(table: TableMap, kinds: frozenset[int] | set[int], default: int, e
     return {index: changed.get(n, first) for n, index in enumerate(indexes)}
 
 
-def _labels(
-    table: TableMap, index: int, charsets: dict[int, int], catalog: Catalog
-) -> tuple[str, ...]:
+def _labels(table: TableMap, index: int, charsets: dict[int, int], catalog: Catalog) -> tuple[str, ...]:
     kind = table.columns[index].type
     place = sum(column.type == kind for column in table.columns[:index])
     raw = _label_lists(table.metadata[ENUM_LABELS if kind == t.ENUM else SET_LABELS])[place]
