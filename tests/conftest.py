@@ -10,6 +10,8 @@ import pytest
 
 from tests.services import addresses
 
+pytest_plugins = ["tests.scenes"]
+
 
 @pytest.fixture(scope="session")
 def kafka() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from meepo2_cdc.capture.binlog.changes import Rows, Transaction, Truncate
+from meepo2_cdc.capture.binlog.transactions import Rows, Transaction, Truncate
 from meepo2_cdc.kafka.writer import ANY_PARTITION, Message
 from meepo2_cdc.records import Action, wire
 

@@ -21,10 +21,11 @@ from confluent_kafka.admin import AdminClient
 
 import meepo2_cdc
 from meepo2_cdc.capture.binlog import preflight, start
-from meepo2_cdc.capture.binlog.changes import IDLE, ChangeReader, Mark, Position, Rows, Since
+from meepo2_cdc.capture.binlog.changes import ChangeReader
 from meepo2_cdc.capture.binlog.connection import Dump, DumpPosition, open_dump
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import BinlogStream
+from meepo2_cdc.capture.binlog.transactions import IDLE, Mark, Position, Rows, Since
 from meepo2_cdc.capture.encoder import Encoder
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.topics import CaptureTopics
@@ -33,7 +34,7 @@ from meepo2_cdc.errors import SourceUnavailable, UnreadableData
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records import Action
-from meepo2_cdc.records.checkpoint import Checkpoint
+from meepo2_cdc.records.checkpoint import Checkpoint, UndecidedXa
 from meepo2_cdc.records.position import LogPosition
 
 log = structlog.get_logger()
@@ -158,7 +159,7 @@ class CaptureService:
             dump = self._reconnect()
 
     def _connect(self) -> Dump:
-        position = self._reader.position
+        position = self._reader.reading
         start.verify(self._server, position, self._identity)
         self._identity = self._server.identity  # with GTIDs it may be another server now
         gtids = str(position.gtids or "")
@@ -227,7 +228,7 @@ class CaptureService:
                 self._commit()
 
     def _reached(self, end: LogPosition) -> bool:
-        position = self._reader.position
+        position = self._reader.reading
         at_boundary = not position.rows_done
         return at_boundary and bool(position.file) and LogPosition(position.file, position.offset).order >= end.order
 
@@ -275,6 +276,7 @@ class CaptureService:
             position=position.offset,
             gtid=position.gtid,
             rows_done=position.rows_done,
+            undecided=_undecided(position),
             seq=self._encoder.seq,
             tables=self._tables.globs,
             committed_at=None if committed_us is None else _EPOCH + timedelta(microseconds=committed_us),
@@ -285,6 +287,13 @@ class CaptureService:
     def _where(self) -> dict[str, object]:
         position = self._reader.position
         return {"file": position.file, "position": position.offset, "gtid_set": str(position.gtids or "")}
+
+
+def _undecided(position: Position) -> UndecidedXa | None:
+    found = position.undecided
+    if found is None:
+        return None
+    return UndecidedXa(found.file, found.offset, None if found.gtids is None else str(found.gtids))
 
 
 def server_id_of(settings: Settings) -> int:

@@ -113,9 +113,7 @@ class Decoder:
     def __init__(self, name: str, schema_of_id: SchemaOfId | None = None) -> None:
         self._name = name
         self._reader_schema = schema(name)
-        self._by_header = {
-            single_object_header(name, n): self._or_the_same(schema(name, n)) for n in versions(name)
-        }
+        self._by_header = {single_object_header(name, n): self._or_the_same(schema(name, n)) for n in versions(name)}
         self._schema_of_id = schema_of_id
 
     def decode(self, raw: bytes) -> dict[str, Any]:
@@ -136,8 +134,7 @@ class Decoder:
         """The schema that a header not met before stands for."""
         if header[:2] == SINGLE_OBJECT and len(header) == 10:
             raise UnreadableData(
-                f"a record has the Avro fingerprint {header[2:].hex()}, "
-                f"which is no released version of {self._name}"
+                f"a record has the Avro fingerprint {header[2:].hex()}, which is no released version of {self._name}"
             )
         if header[:1] == CONFLUENT and len(header) == 5:
             self._by_header[header] = written_as = self._ask_registry(int.from_bytes(header[1:], "big"))
@@ -157,9 +154,7 @@ class Decoder:
         # a registry holds other people's schemas too, and not all Avro schemas are records with a name
         found = written_as.get("name") if isinstance(written_as, dict) else json.dumps(written_as)
         if found != (expected := self._reader_schema["name"]):
-            raise UnreadableData(
-                f"a record names schema {schema_id} of the registry, which is {found}, not {expected}"
-            )
+            raise UnreadableData(f"a record names schema {schema_id} of the registry, which is {found}, not {expected}")
         return self._or_the_same(written_as)
 
     def _or_the_same(self, written_as: Schema) -> Schema:

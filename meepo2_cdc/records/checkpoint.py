@@ -13,6 +13,15 @@ from meepo2_cdc.records.avro import Decoder, encode
 
 
 @dataclass(frozen=True, slots=True)
+class UndecidedXa:
+    """Where the earliest XA transaction begins that is prepared and not yet decided."""
+
+    file: str
+    position: int
+    gtid_set: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """
     Fields as in schemas/checkpoint/v1.avsc.
@@ -29,6 +38,7 @@ class Checkpoint:
     position: int
     gtid: str | None
     rows_done: int
+    undecided: UndecidedXa | None
     seq: int
     tables: tuple[str, ...]
     committed_at: datetime | None
@@ -45,4 +55,5 @@ _decoder = Decoder("checkpoint")
 def decode_checkpoint(raw: bytes) -> Checkpoint:
     """Raises UnreadableData when the bytes are no checkpoint of a known version."""
     found = _decoder.decode(raw)
-    return Checkpoint(**(found | {"tables": tuple(found["tables"])}))
+    undecided = None if found["undecided"] is None else UndecidedXa(**found["undecided"])
+    return Checkpoint(**(found | {"tables": tuple(found["tables"]), "undecided": undecided}))

@@ -33,6 +33,8 @@ class GtidSet(Protocol):
     def add(self, gtid: str) -> None:
         """One transaction more."""
 
+    def __contains__(self, gtid: str) -> bool: ...
+
     def copy(self) -> GtidSet:
         """An independent set of the same transactions."""
 
@@ -117,6 +119,12 @@ class MariadbGtidSet:
 
     def add(self, gtid: str) -> None:
         self._last[int(gtid.partition("-")[0])] = gtid
+
+    def __contains__(self, gtid: str) -> bool:
+        """Within a domain, transactions have ascending numbers, whichever server they come from."""
+        domain, _, number = gtid.split("-")
+        last = self._last.get(int(domain))
+        return last is not None and int(number) <= int(last.rpartition("-")[2])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MariadbGtidSet) and self._last == other._last

@@ -75,7 +75,8 @@ class ActionReader:
         high = raw[at + 4 : at + 9]
         if high == self._high[0] and raw[at + 1] & raw[at + 2] & raw[at + 3] & 128:
             low = raw[at + 1] & 127 | (raw[at + 2] & 127) << 7 | (raw[at + 3] & 127) << 14
-            seq = (self._high[1] | low) >> 1
+            zigzag = self._high[1] | low
+            seq = zigzag >> 1 ^ -(zigzag & 1)
             at += 9
         else:
             seq, at = self._seq(raw, at + 1)

@@ -101,13 +101,16 @@ def test_a_new_field_without_a_default_would_not_pass_as_a_version():
 # Golden pairs
 
 
-KINDS = {type(None): "null", int: "long", float: "double", str: "string", bytes: "bytes"}
+KINDS = {type(None): "null", int: "long", float: "double", str: "string", bytes: "bytes", dict: "record"}
 
 
 def branches(value: Any, schema: Any, path: str = "") -> Iterator[str]:
     """Which enum symbols and union branches a decoded record shows, by path."""
     if isinstance(schema, list):
         yield f"{path}: {KINDS[type(value)]}"
+        for one in schema:
+            if isinstance(one, dict) and isinstance(value, dict):
+                yield from branches(value, one, path)
     elif isinstance(schema, dict):
         if "symbols" in schema:
             yield f"{path}: {value}"
@@ -121,6 +124,8 @@ def possible(schema: Any, path: str = "") -> Iterator[str]:
     """Every enum symbol and union branch that a schema allows, by path."""
     if isinstance(schema, list):
         yield from (f"{path}: {one['type'] if isinstance(one, dict) else one}" for one in schema)
+        for one in schema:
+            yield from possible(one, path) if isinstance(one, dict) else ()
     elif isinstance(schema, dict):
         yield from (f"{path}: {symbol}" for symbol in schema.get("symbols", ()))
         if "items" in schema:

@@ -1,144 +1,60 @@
 """
 The log's events as changes of rows, and the position that goes with them.
 
-Follows transactions: where one begins, what it changed, where it ends.  Knows nothing of Kafka; of the server it asks
-only what a table's key is.  What it cannot read stops it, or is counted and named where the policy says so.
+Follows transactions: where one begins, what it changed, whether and where it was committed.  Knows nothing of Kafka.
+What it cannot read stops it, or is counted and named where the policy says so.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
+from meepo2_cdc.capture.binlog import compressed, row_events
 from meepo2_cdc.capture.binlog import events as ev
-from meepo2_cdc.capture.binlog.catalog import ServerCatalog, TableGone
+from meepo2_cdc.capture.binlog.catalog import ServerCatalog
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, BinlogStream, Event
-from meepo2_cdc.capture.binlog.tables import TableLayout, layout_of, lenenc, names_of
+from meepo2_cdc.capture.binlog.transactions import (
+    ENDED,
+    IDLE,
+    Change,
+    Position,
+    Rows,
+    Since,
+    Transaction,
+    Truncate,
+    Undecided,
+)
+from meepo2_cdc.capture.binlog.unreadable import Unreadable
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.errors import PositionLost, UnreadableData
-from meepo2_cdc.observe import metrics
-from meepo2_cdc.records import Action
 from meepo2_cdc.records.position import GtidSet, LogPosition, MariadbGtidSet, MysqlGtidSet
 
 log = structlog.get_logger()
-_u2 = struct.Struct("<H").unpack_from
 
-
-@dataclass(slots=True)
-class Transaction:
-    """
-    A transaction that is being read.
-
-    `rows` counts its captured rows so far.  `open` says that it goes on until a COMMIT, else it is one statement.
-    `encoded` is a place where the encoder keeps what it has encoded for this transaction.
-    """
-
-    gtid: str | None
-    committed_us: int
-    file: str
-    position: int
-    open: bool
-    wanted: bool
-    rows: int = 0
-    xa: bool = False
-    encoded: Any = None
-
-
-class Rows(NamedTuple):
-    """
-    Rows of one event.  `keys` are encoded primary keys: one a row, or for updates the old and the new of each in turn.
-
-    `first_row` is the number of the first among the captured rows of the transaction.
-    """
-
-    layout: TableLayout
-    action: Action
-    keys: list[bytes]
-    transaction: Transaction
-    first_row: int
-
-
-class Truncate(NamedTuple):
-    """A table that was emptied."""
-
-    schema: str
-    table: str
-    transaction: Transaction
-
-
-class Mark(NamedTuple):
-    """Something beside a change: a transaction ended, or nothing more is waiting."""
-
-    name: str
-
-
-ENDED = Mark("transaction ended")
-IDLE = Mark("nothing is waiting")
-Change = Rows | Truncate | Mark
-
-
-@dataclass(slots=True)
-class Position:
-    """
-    Everything before `file`:`offset` has been read, and `rows_done` captured rows of the transaction `gtid` that
-    begins there.
-
-    `gtids` is None while they are not known: the server has none, or the log is read from a file's beginning, which
-    will tell them.
-    """
-
-    file: str
-    offset: int
-    gtids: GtidSet | None
-    gtid: str | None = None
-    rows_done: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Since:
-    """Transactions before this are read for their ids only."""
-
-    position: LogPosition | None = None
-    committed_us: int | None = None
-
-    def admits(self, transaction: Transaction) -> bool:
-        if self.position is not None:
-            return LogPosition(transaction.file, transaction.position).order >= self.position.order
-        return self.committed_us is None or transaction.committed_us >= self.committed_us
-
-
-_ROWS = {
-    ev.WRITE_ROWS: (Action.WRITE, 1, True),
-    ev.UPDATE_ROWS: (Action.UPDATE, 2, True),
-    ev.DELETE_ROWS: (Action.DELETE, 1, True),
-    ev.WRITE_ROWS_V1: (Action.WRITE, 1, False),
-    ev.UPDATE_ROWS_V1: (Action.UPDATE, 2, False),
-    ev.DELETE_ROWS_V1: (Action.DELETE, 1, False),
-}
 _UNREADABLE = {
-    ev.TRANSACTION_PAYLOAD: "a compressed transaction (binlog_transaction_compression = ON)",
-    ev.TAGGED_GTID: "a transaction with a tagged GTID",
-    ev.PARTIAL_UPDATE_ROWS: "an update of parts of JSON values (binlog_row_value_options = PARTIAL_JSON)",
     ev.EXECUTE_LOAD_QUERY: "a LOAD DATA statement in statement format",
     ev.INCIDENT: "an incident: the server says that its log has lost changes here",
-    ev.MARIADB_QUERY_COMPRESSED: "a compressed statement (log_bin_compress = ON)",
-    **{kind: "compressed rows (log_bin_compress = ON)" for kind in ev.MARIADB_COMPRESSED_ROWS},
 }
-_FILTERED = None
-_LAYOUTS_LIMIT = 20_000
+
+
+class _Prepared(NamedTuple):
+    """An XA transaction that waits for its decision: its rows, and where to read them again."""
+
+    rows: list[Rows]
+    begins: Undecided
 
 
 class ChangeReader:
     """
     Reads changes from streams, one after the other when the connection is made anew.
 
-    `position` is true whenever a change has been taken and the next was not yet asked for.
+    `position` is what is done, and `reading` where a new stream must begin; both are true whenever a change has been
+    taken and the next was not yet asked for.
     """
 
     def __init__(
@@ -155,24 +71,26 @@ class ChangeReader:
         self._skip_gtid, self._skip_rows = position.gtid, position.rows_done
         self._learns_gtids = learn_gtids and position.gtids is None
         self._tables = tables
-        self._catalog = catalog
         self._since: Since | None = since
-        self._skip_unreadable = skip_unreadable
         self._transaction: Transaction | None = None
-        self._layouts: dict[int, TableLayout | None] = {}
-        self._known: dict[bytes, TableLayout | None] = {}
+        self._prepared: dict[str, _Prepared] = {}
         self._uuids: dict[bytes, str] = {}
-        self._warned: set[str] = set()
+        self._unreadable = Unreadable(self._place, skip=skip_unreadable)
+        self._row_events = row_events.RowEvents(tables, catalog, self._unreadable)
         self.committed_us: int | None = None
         self._handlers: dict[int, Callable[[Event], Iterable[Change]]] = {
             ev.GTID: self._on_gtid,
             ev.ANONYMOUS_GTID: self._on_gtid,
+            ev.TAGGED_GTID: self._on_tagged_gtid,
             ev.MARIADB_GTID: self._on_mariadb_gtid,
             ev.QUERY: self._on_query,
+            ev.MARIADB_QUERY_COMPRESSED: lambda event: self._on_query(compressed.plain_query(event)),
             ev.TABLE_MAP: self._on_table_map,
-            **dict.fromkeys(_ROWS, self._on_rows),
+            **dict.fromkeys(row_events.KINDS, self._on_rows),
+            **dict.fromkeys(ev.MARIADB_COMPRESSED_ROWS, lambda event: self._on_rows(compressed.plain_rows(event))),
+            ev.TRANSACTION_PAYLOAD: self._on_payload,
             ev.XID: self._on_end,
-            ev.XA_PREPARE: self._on_end,
+            ev.XA_PREPARE: self._on_xa_prepare,
             ev.ROTATE: self._on_rotate,
             ev.HEARTBEAT: self._on_heartbeat,
             ev.PREVIOUS_GTIDS: self._on_previous_gtids,
@@ -184,72 +102,92 @@ class ChangeReader:
 
     @property
     def position(self) -> Position:
+        """What is done: published, or never wanted."""
+        if self._since is not None and self._since.published is not None:
+            return self._since.published  # what is read again is not yet past it
+        return replace(self.reading, undecided=self._undecided())
+
+    @property
+    def reading(self) -> Position:
+        """Where a new stream must begin: before the transaction in progress."""
         transaction = self._transaction
         gtids = None if self._gtids is None else self._gtids.copy()
         if transaction is None:
             return Position(self._file, self._offset, gtids, self._skip_gtid, self._skip_rows)
         rows_done = max(transaction.rows, self._skip_rows)
-        return Position(
-            transaction.file, transaction.position, gtids, transaction.gtid if rows_done else None, rows_done
-        )
+        gtid = transaction.gtid if rows_done else None
+        return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
+
+    def _undecided(self) -> Undecided | None:
+        # prepared transactions are kept in the order in which they came
+        return next((prepared.begins for prepared in self._prepared.values()), None)
 
     def changes(self, stream: BinlogStream) -> Iterator[Change]:
-        """Changes from the stream, which must begin at or before `position`; ENDED after each transaction."""
+        """Changes from the stream, which must begin at `reading`; ENDED after each transaction."""
         self._restart()
-        handlers = self._handlers
         for event in stream.events():
             if event is None:
                 yield IDLE
-                continue
-            handler = handlers.get(event.kind)
-            if handler is None:
-                handler = self._on_unknown
-            yield from handler(event)
+            else:
+                yield from self._handled(event)
+
+    def _handled(self, event: Event) -> Iterable[Change]:
+        return self._handlers.get(event.kind, self._on_unknown)(event)
 
     def _restart(self) -> None:
         """A new stream sends the transaction in progress again, from its beginning."""
-        position = self.position
-        self._file, self._offset = position.file, position.offset
-        self._skip_gtid, self._skip_rows = position.gtid, position.rows_done
+        reading = self.reading
+        self._file, self._offset = reading.file, reading.offset
+        self._skip_gtid, self._skip_rows = reading.gtid, reading.rows_done
         self._transaction = None
-        self._layouts.clear()
+        self._row_events.forget_tables()
 
     # -- transactions
 
     def _on_gtid(self, event: Event) -> Iterable[Change]:
         found = ev.read_gtid(event.buf, event.start, event.end)
-        gtid = None
-        if event.kind == ev.GTID:
-            server = self._uuids.get(found.server)
-            if server is None:
-                server = self._uuids[found.server] = str(UUID(bytes=found.server))
-            gtid = f"{server}:{found.number}"
-        self._begin(event, gtid, found.committed_us, is_open=False)
+        gtid = f"{self._uuid(found.server)}:{found.number}" if event.kind == ev.GTID else None
+        self._begin(event, gtid, found.committed_us)
         return ()
+
+    def _on_tagged_gtid(self, event: Event) -> Iterable[Change]:
+        found, tag = ev.read_tagged_gtid(event.buf, event.start)
+        name = self._uuid(found.server) + (f":{tag}" if tag else "")
+        self._begin(event, f"{name}:{found.number}", found.committed_us)
+        return ()
+
+    def _uuid(self, raw: bytes) -> str:
+        text = self._uuids.get(raw)
+        if text is None:
+            text = self._uuids[raw] = str(UUID(bytes=raw))
+        return text
 
     def _on_mariadb_gtid(self, event: Event) -> Iterable[Change]:
         number, domain, flags = ev.read_mariadb_gtid(event.buf, event.start)
-        gtid = f"{domain}-{event.server_id}-{number}"
-        self._begin(event, gtid, None, is_open=not flags & ev.MARIADB_STANDALONE)
+        transaction = self._begin(event, f"{domain}-{event.server_id}-{number}", None)
+        transaction.open = not flags & ev.MARIADB_STANDALONE
         return ()
 
-    def _begin(self, event: Event, gtid: str | None, committed_us: int | None, *, is_open: bool) -> Transaction:
+    def _begin(self, event: Event, gtid: str | None, committed_us: int | None) -> Transaction:
         start = self._unwrapped(event.end_position) - event.size
         if committed_us is None:
             committed_us = event.timestamp * 1_000_000
-        transaction = Transaction(gtid, committed_us, self._file, start, is_open, wanted=True)
-        if self._skip_gtid is not None and gtid != self._skip_gtid:
+        transaction = Transaction(gtid, committed_us, self._file, start, open=False)
+        if self._since is not None:
+            self._decide_wanted(transaction, self._since)
+        if transaction.wanted and self._skip_gtid is not None and gtid != self._skip_gtid:
             raise PositionLost(
                 f"{self._skip_rows} rows of transaction {self._skip_gtid} are published,"
                 f" but the source goes on with {gtid}",
                 fix="Point source.dsn at the server that was read before, or at a replica that keeps its commit order.",
             )
-        if self._since is not None:
-            transaction.wanted = self._since.admits(transaction)
-            if transaction.wanted:
-                self._since = None
         self._transaction = transaction
         return transaction
+
+    def _decide_wanted(self, transaction: Transaction, since: Since) -> None:
+        transaction.wanted = since.admits(transaction)
+        if transaction.wanted:
+            self._since = None
 
     def _on_end(self, event: Event) -> Iterable[Change]:
         transaction = self._transaction
@@ -258,26 +196,37 @@ class ChangeReader:
                 self._gtids.add(transaction.gtid)
             self.committed_us = transaction.committed_us
             self._transaction = None
-        self._skip_gtid, self._skip_rows = None, 0
+            if transaction.wanted:
+                self._skip_gtid, self._skip_rows = None, 0
         self._offset = self._unwrapped(event.end_position)
         return (ENDED,)
+
+    def _on_payload(self, event: Event) -> Iterator[Change]:
+        try:
+            for inner in compressed.payload_events(event):
+                yield from self._handled(inner)
+        except UnreadableData as error:
+            if self._transaction is None:
+                raise
+            self._unreadable.note(event, error)
+            yield from self._on_end(event)
+
+    # -- statements
 
     def _on_query(self, event: Event) -> Iterable[Change]:
         buf, end = event.buf, event.end
         if buf[end - 6 : end] == b"\0BEGIN":
-            if self._transaction is None:  # a server without any GTID events
-                self._begin(event, None, None, is_open=True)
-            else:
-                self._transaction.open = True
+            transaction = self._transaction or self._begin(event, None, None)  # servers without any GTID events
+            transaction.open = True
             return ()
         schema, statement = ev.read_query(buf, event.start, end)
         return self._on_statement(event, schema, ev.bare(statement))
 
     def _on_statement(self, event: Event, schema: str, statement: str) -> Iterable[Change]:
         words = ev.first_words(statement)
-        transaction = self._transaction or self._begin(event, None, None, is_open=False)
+        transaction = self._transaction or self._begin(event, None, None)
         if words[:1] == ("XA",):
-            return self._on_xa(event, transaction, words)
+            return self._on_xa(event, transaction, words[1:], statement)
         if words == ("COMMIT",):
             return self._on_end(event)
         if words == ("ROLLBACK",):
@@ -285,11 +234,12 @@ class ChangeReader:
         if words[:1] in (("SAVEPOINT",), ("ROLLBACK",), ("RELEASE",)):
             return ()
         if transaction.wanted and ev.changes_rows(statement):
-            self._refuse(event, f"a {words[0]} statement, logged as text (binlog_format is not ROW in that session)")
+            self._refuse(event, f"a {words[0]} statement as text (binlog_format was not ROW in that session)")
         truncated = ev.truncated_table(schema, statement)
         if truncated is not None and transaction.wanted and self._tables.passes(*truncated):
             return self._on_truncate(event, *truncated, transaction)
-        self._definitions_changed(words, schema)
+        self._row_events.definitions_changed()
+        log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._place())
         return () if transaction.open else self._on_end(event)
 
     def _on_truncate(self, event: Event, schema: str, table: str, transaction: Transaction) -> Iterator[Change]:
@@ -304,100 +254,67 @@ class ChangeReader:
             self._refuse(event, "a transaction that was rolled back although its rows are in the log")
         return self._on_end(event)
 
-    def _on_xa(self, event: Event, transaction: Transaction, words: tuple[str, ...]) -> Iterable[Change]:
-        if words[1:] in (("START",), ("BEGIN",)):
-            transaction.open = transaction.xa = True
+    # -- XA: the rows are in the log at the prepare, the decision comes later or never
+
+    def _on_xa(self, event: Event, transaction: Transaction, verb: tuple[str, ...], statement: str) -> Iterable[Change]:
+        xid = ev.xid_of(statement)
+        if verb in (("START",), ("BEGIN",)):
+            transaction.open, transaction.xa = True, xid
+        elif verb == ("COMMIT",):
+            return self._on_xa_commit(event, transaction, xid)
+        elif verb == ("ROLLBACK",):
+            self._prepared.pop(xid, None)
         return () if transaction.open else self._on_end(event)
 
-    def _definitions_changed(self, words: tuple[str, ...], schema: str) -> None:
-        self._known.clear()
-        self._catalog.forget()
-        log.debug("A definition changed", statement=" ".join(words), schema=schema, position=str(self._here()))
+    def _on_xa_prepare(self, event: Event) -> Iterable[Change]:
+        transaction = self._transaction
+        if transaction is None or transaction.xa is None:
+            return self._on_end(event)
+        if ev.is_one_phase(event.buf, event.start):  # XA COMMIT ... ONE PHASE: no decision is left
+            return self._give_held(event, transaction, transaction.held)
+        reading = self.reading
+        begins = Undecided(reading.file, reading.offset, reading.gtids)
+        self._prepared[transaction.xa] = _Prepared(transaction.held, begins)
+        return self._on_end(event)
+
+    def _on_xa_commit(self, event: Event, transaction: Transaction, xid: str) -> Iterator[Change]:
+        prepared = self._prepared.get(xid)
+        if prepared is None and transaction.wanted:
+            self._refuse(event, f"the commit of the XA transaction {xid}, prepared before the capture's start")
+        yield from self._give_held(event, transaction, prepared.rows if prepared else [], xid)
+
+    def _give_held(
+        self, event: Event, transaction: Transaction, held: list[Rows], xid: str | None = None
+    ) -> Iterator[Change]:
+        """Rows that were held belong to the transaction that decides, whose time and position they get."""
+        for rows in held if transaction.wanted else ():
+            yield from self._give(rows._replace(transaction=transaction, first_row=transaction.rows))
+        if xid is not None:
+            self._prepared.pop(xid, None)  # only now: a checkpoint between the rows must still point back to them
+        yield from self._on_end(event)
 
     # -- rows
 
     def _on_table_map(self, event: Event) -> Iterable[Change]:
-        buf, start = event.buf, event.start
-        body = buf[start + 6 : event.end]
-        if body in self._known:
-            layout = self._known[body]
-        else:
-            layout = self._understood(event, body)
-            if len(self._known) >= _LAYOUTS_LIMIT:
-                self._known.clear()
-            self._known[body] = layout
-        self._layouts[int.from_bytes(buf[start : start + 6], "little")] = layout
+        self._row_events.on_table_map(event, self._transaction)
         return ()
-
-    def _understood(self, event: Event, body: bytes) -> TableLayout | None:
-        schema, table = names_of(body)
-        if not self._tables.passes(schema, table) or not self._wanted():
-            return _FILTERED
-        try:
-            layout = layout_of(body, self._catalog)
-        except TableGone as gone:
-            return self._set_aside(event, TableLayout(schema, table, (), (), skipped="table-gone"), gone)
-        except UnreadableData as error:
-            if not self._skip_unreadable:
-                raise self._located(event, error) from error
-            return self._set_aside(event, TableLayout(schema, table, (), (), skipped="unreadable"), error)
-        if not layout.key:
-            layout.skipped = "no-primary-key"
-            self._set_aside(event, layout, UnreadableData(f"{layout.qualified_table} has no primary key"))
-        return layout
-
-    def _set_aside(self, event: Event, layout: TableLayout, why: UnreadableData) -> TableLayout:
-        if layout.qualified_table not in self._warned:
-            self._warned.add(layout.qualified_table)
-            log.warning(
-                "Rows of a table are passed over", table=layout.qualified_table, why=why.found, at=str(self._here())
-            )
-        return layout
 
     def _on_rows(self, event: Event) -> Iterable[Change]:
-        action, images, has_extra = _ROWS[event.kind]
-        buf, start = event.buf, event.start
-        try:
-            layout = self._layouts[int.from_bytes(buf[start : start + 6], "little")]
-        except KeyError:
-            return self._rows_without_table(event)
-        transaction = self._transaction
-        if layout is _FILTERED or transaction is None or not transaction.wanted:
+        rows = self._row_events.on_rows(event, self._transaction)
+        if rows is None:
             return ()
-        if layout.skipped is not None:
-            metrics.ROWS_EVENTS_SKIPPED.labels(layout.qualified_table, layout.skipped).inc()
+        if rows.transaction.xa is not None:
+            rows.transaction.held.append(rows)
             return ()
-        if transaction.xa:
-            self._refuse(event, f"rows of {layout.qualified_table} in an XA transaction, whose end is not known here")
-        at = start + 8
-        if has_extra:
-            at += _u2(buf, at)[0]
-        columns, at = lenenc(buf, at)
-        size = (columns + 7) // 8 * images
-        keys = self._keys(event, layout, buf[at : at + size], at + size, images)
-        first = transaction.rows
-        transaction.rows += len(keys) // images
+        return self._give(rows)
+
+    def _give(self, rows: Rows) -> Iterable[Change]:
+        """Counts the rows, and leaves out those that are published."""
+        first, count = rows.first_row, rows.row_count
+        rows.transaction.rows += count
         if first < self._skip_rows:
-            passed = min(self._skip_rows - first, len(keys) // images)
-            keys, first = keys[passed * images :], first + passed
-        return (Rows(layout, action, keys, transaction, first),) if keys else ()
-
-    def _keys(self, event: Event, layout: TableLayout, bitmaps: bytes, at: int, images: int) -> list[bytes]:
-        try:
-            return layout.walker(bitmaps, images).keys(event.buf, at, event.end)
-        except UnreadableData as error:
-            if not self._skip_unreadable:
-                raise self._located(event, error, f" of {layout.qualified_table}") from error
-            self._count_unreadable(event, error.found)
-            return []
-
-    def _rows_without_table(self, event: Event) -> Iterable[Change]:
-        if event.end - event.start > 12 and self._wanted():  # an empty event only ends its statement
-            self._refuse(event, "a rows event whose table map did not come")
-        return ()
-
-    def _wanted(self) -> bool:
-        return self._transaction is not None and self._transaction.wanted
+            rows = rows.without_first(min(self._skip_rows - first, count))
+        return (rows,) if rows.keys else ()
 
     # -- the log itself
 
@@ -405,7 +322,7 @@ class ChangeReader:
         file, offset = ev.read_rotate(event.buf[event.start : event.end])
         if file != self._file:
             self._file, self._offset = file, offset
-        self._layouts.clear()
+        self._row_events.forget_tables()
         return ()
 
     def _on_heartbeat(self, event: Event) -> Iterable[Change]:
@@ -420,9 +337,8 @@ class ChangeReader:
     def _on_previous_gtids(self, event: Event) -> Iterable[Change]:
         if self._learns_gtids:
             found = MysqlGtidSet()
-            for server, intervals in ev.read_previous_gtids(event.buf[event.start : event.end]):
-                for first, last in intervals:
-                    found.add_interval(str(UUID(bytes=server)), first, last)
+            for name, first, last in ev.read_previous_gtids(event.buf[event.start : event.end]):
+                found.add_interval(name, first, last)
             self._learn(found)
         return self._on_passed_over(event)
 
@@ -443,40 +359,24 @@ class ChangeReader:
         return ()
 
     def _on_unknown(self, event: Event) -> Iterable[Change]:
-        if event.flags & ev.IGNORABLE:
-            return self._on_passed_over(event)
-        self._refuse(event, f"an event of type {event.kind}, unknown to this version")
-        return ()
+        if not event.flags & ev.IGNORABLE:
+            self._refuse(event, f"an event of type {event.kind}, unknown to this version")
+        return self._on_passed_over(event)
 
     def _on_unreadable(self, event: Event) -> Iterable[Change]:
-        if self._since is None or event.kind in (ev.TRANSACTION_PAYLOAD, ev.TAGGED_GTID):
+        if self._transaction is None or self._transaction.wanted:
             self._refuse(event, _UNREADABLE[event.kind])
         return ()
 
-    # -- what cannot be read
-
     def _refuse(self, event: Event, what: str) -> None:
-        """Raises UnreadableData, or counts and names what is passed over."""
-        if not self._skip_unreadable:
-            raise self._located(event, UnreadableData(f"the log holds {what}"))
-        self._count_unreadable(event, what)
+        self._unreadable.note(event, UnreadableData(f"the log holds {what}"))
 
-    def _count_unreadable(self, event: Event, what: str) -> None:
-        metrics.EVENTS_UNREADABLE.labels(str(event.kind)).inc()
-        log.error("An event was passed over", what=what, at=str(self._here()), end_position=event.end_position)
-
-    def _located(self, event: Event, error: UnreadableData, where: str = "") -> UnreadableData:
+    def _place(self) -> str:
         transaction = self._transaction
-        gtid = f" (transaction {transaction.gtid})" if transaction is not None and transaction.gtid else ""
-        when = datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec="seconds")
-        return UnreadableData(
-            f"{error.found}{where}, at {self._here()}{gtid}, written {when}",
-            fix=error.fix or "To pass over such events, counted and named in the log: [capture] on_unreadable = skip",
-        )
-
-    def _here(self) -> LogPosition:
-        transaction = self._transaction
-        return LogPosition(self._file, self._offset if transaction is None else transaction.position)
+        if transaction is None:
+            return f"{self._file}:{self._offset}"
+        gtid = f" (transaction {transaction.gtid})" if transaction.gtid else ""
+        return f"{transaction.file}:{transaction.position}{gtid}"
 
     def _unwrapped(self, end_position: int) -> int:
         """Positions travel in 32 bits; files may be larger."""

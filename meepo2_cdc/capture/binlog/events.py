@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+from uuid import UUID
 
 QUERY, STOP, ROTATE, FORMAT_DESCRIPTION, XID, TABLE_MAP = 2, 3, 4, 15, 16, 19
 INCIDENT, HEARTBEAT, GTID, ANONYMOUS_GTID, PREVIOUS_GTIDS, XA_PREPARE = 26, 27, 33, 34, 35, 38
@@ -58,18 +60,79 @@ def read_mariadb_gtid(buf: bytes, start: int) -> tuple[int, int, int]:
     return found
 
 
-def read_previous_gtids(body: bytes) -> list[tuple[bytes, list[tuple[int, int]]]]:
-    """Uuid and closed intervals of each server; the form before MySQL 8.3 (no tags)."""
-    found = []
-    count = int.from_bytes(body[:8], "little")
+def read_tagged_gtid(buf: bytes, start: int) -> tuple[GtidEvent, str]:
+    """
+    A GTID event of MySQL 8.3 and later, and its tag.
+
+    Format: mysql::serialization (MySQL source documentation, "Library: Serialization"): after the version, the size and
+    the last field that must be known, each field as its number and its value.
+    """
+    at = start
+    for _ in range(3):
+        _, at = _varlen(buf, at)
+    values: dict[int, int | bytes] = {}
+    for number, read in enumerate(_TAGGED_FIELDS):
+        found, behind = _varlen(buf, at)
+        if found == number:  # else the field is left out
+            values[number], at = read(buf, behind)
+    server, tag = bytes(values[1]), bytes(values[3])
+    committed = values.get(7, values.get(6))
+    return GtidEvent(server, int(values[2]), None if committed is None else int(committed)), tag.decode()
+
+
+def _varlen(buf: bytes, at: int) -> tuple[int, int]:
+    """An unsigned number: as many bytes as there are one bits at the low end of the first, and one more."""
+    size = (~buf[at] & buf[at] + 1).bit_length()
+    return int.from_bytes(buf[at : at + size], "little") >> min(size, 8), at + size
+
+
+def _varlen_signed(buf: bytes, at: int) -> tuple[int, int]:
+    found, at = _varlen(buf, at)
+    return (-(found >> 1) - 1 if found & 1 else found >> 1), at
+
+
+def _varlen_bytes(count: int) -> Callable[[bytes, int], tuple[bytes, int]]:
+    def read(buf: bytes, at: int) -> tuple[bytes, int]:
+        found = bytearray()
+        for _ in range(count):
+            byte, at = _varlen(buf, at)
+            found.append(byte)
+        return bytes(found), at
+
+    return read
+
+
+def _varlen_string(buf: bytes, at: int) -> tuple[bytes, int]:
+    size, at = _varlen(buf, at)
+    return buf[at : at + size], at + size
+
+
+# flags, uuid, number, tag, last committed, sequence number, commit time here, commit time at the origin
+_TAGGED_FIELDS: tuple[Callable[[bytes, int], tuple[int | bytes, int]], ...] = (
+    _varlen_bytes(1), _varlen_bytes(16), _varlen_signed, _varlen_string, _varlen_signed, _varlen_signed, _varlen,
+    _varlen,
+)  # fmt: skip
+
+
+def read_previous_gtids(body: bytes) -> Iterator[tuple[str, int, int]]:
+    """
+    Name (uuid, with the tag if there is one), first and last number of each interval.
+
+    The highest byte of the count tells the form: since MySQL 8.3 it is 1 where there are tags (rpl_gtid_set.cc).
+    """
+    tagged = body[7] == 1
+    count = int.from_bytes(body[1:7] if tagged else body[:8], "little")
     at = 8
     for _ in range(count):
-        server, many = body[at : at + 16], int.from_bytes(body[at + 16 : at + 24], "little")
-        at += 24
-        ends = struct.unpack_from(f"<{2 * many}q", body, at)
-        found.append((server, [(first, behind - 1) for first, behind in zip(ends[::2], ends[1::2], strict=True)]))
-        at += 16 * many
-    return found
+        name = str(UUID(bytes=body[at : at + 16]))
+        at += 16
+        if tagged:
+            tag, at = _varlen_string(body, at)
+            name += f":{tag.decode()}" if tag else ""
+        many = int.from_bytes(body[at : at + 8], "little")
+        ends = struct.unpack_from(f"<{2 * many}q", body, at + 8)
+        at += 8 + 16 * many
+        yield from ((name, first, behind - 1) for first, behind in zip(ends[::2], ends[1::2], strict=True))
 
 
 def read_mariadb_gtid_list(body: bytes) -> list[tuple[int, int, int]]:
@@ -124,6 +187,20 @@ def truncated_table(schema: str, statement: str) -> tuple[str, str] | None:
         return None
     first, second = found[1], found[2]
     return (schema, _unquoted(first)) if second is None else (_unquoted(first), _unquoted(second))
+
+
+_XID = re.compile(r"X'[0-9a-f]*',\s*X'[0-9a-f]*',\s*\d+", re.IGNORECASE)
+
+
+def xid_of(statement: str) -> str:
+    """The xid of an XA statement, as the servers write it to the log: X'..',X'..',1."""
+    found = _XID.search(statement)
+    return found[0].replace(" ", "").lower() if found else statement
+
+
+def is_one_phase(buf: bytes, start: int) -> bool:
+    """Whether an XA prepare event is in truth a commit (libbinlogevents control_events.h, XA_prepare_event)."""
+    return bool(buf[start])
 
 
 def _without_comments(statement: str) -> str:

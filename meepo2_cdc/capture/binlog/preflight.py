@@ -47,9 +47,6 @@ _WANTED = {
     "log_bin": (("ON",), "ON", True),
     "binlog_format": (("ROW",), "ROW", False),
     "binlog_row_image": (("FULL", "NOBLOB"), "FULL", False),
-    "binlog_transaction_compression": (("OFF",), "OFF", False),
-    "log_bin_compress": (("OFF",), "OFF", False),
-    "binlog_row_value_options": (("",), "''", False),
 }
 
 

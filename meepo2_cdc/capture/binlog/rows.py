@@ -36,6 +36,7 @@ class Image:
     """The before or the after half of a row: which columns it holds, and the null patterns met so far."""
 
     present: tuple[int, ...]
+    partial_json: bool = False
     patterns: list[int] = field(default_factory=list)
 
     @property
@@ -145,6 +146,10 @@ class _Source:
 
     def _image(self, number: int, image: Image) -> None:
         size = image.bitmap_bytes
+        if image.partial_json:
+            # options; if the lowest bit is set, a bitmap over the table's JSON columns (rows_event.h, Rows_event)
+            json_columns = sum(column.type == t.JSON for column in self._columns)
+            self._line(f"p += {1 + (json_columns + 7) // 8} if buf[p] & 1 else 1")
         self._line("nulls = buf[p]" if size == 1 else f"nulls = from_bytes(buf[p:p + {size}], 'little')")
         if len(image.patterns) > _PATTERNS_LIMIT:
             self._any_path(image)

@@ -5,17 +5,17 @@ Where a capture begins: after its checkpoint when there is one, else where it is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from meepo2_cdc.capture.binlog.changes import Position, Since
 from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, FORMAT_DESCRIPTION, BinlogStream
+from meepo2_cdc.capture.binlog.transactions import Position, Since, Undecided
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import ConfigError, PositionLost
 from meepo2_cdc.records.checkpoint import Checkpoint
-from meepo2_cdc.records.position import LogPosition, gtid_set
+from meepo2_cdc.records.position import GtidSet, LogPosition, gtid_set
 
 FIRST_EVENT = 4
 """A log file begins with four bytes of magic."""
@@ -40,18 +40,37 @@ class Start:
 
 def resume(server: SourceServer, checkpoint: Checkpoint) -> Start:
     """Where the checkpoint says; raises PositionLost when the source cannot go on from there."""
-    gtids = None
     if checkpoint.flavor != server.flavor:
         raise PositionLost(
             f"the checkpoint is of a {checkpoint.flavor} server, and {server.address} is {server.flavor}", fix=WAYS_OUT
         )
-    if server.has_gtids and checkpoint.gtid_set is not None:
-        gtids = gtid_set(checkpoint.flavor, checkpoint.gtid_set)
-    position = Position(checkpoint.file, checkpoint.position, gtids, checkpoint.gtid, checkpoint.rows_done)
-    verify(server, position, checkpoint.server)
-    if checkpoint.server != server.identity:  # files mean nothing on another server
-        position = Position("", 0, gtids, checkpoint.gtid, checkpoint.rows_done)
-    return Start(position, Since())
+    published = position_of(checkpoint, with_gtids=server.has_gtids)
+    verify(server, published, checkpoint.server)
+    if published.gtids is not None and checkpoint.server != server.identity:
+        published = replace(published, file="", offset=0)  # files mean nothing on another server
+    undecided = published.undecided
+    if undecided is None:
+        return Start(published, Since())
+    again = replace(published, file=undecided.file, offset=undecided.offset, gtids=undecided.gtids, undecided=None)
+    verify(server, again, checkpoint.server)
+    return Start(again, Since(published=published))
+
+
+def position_of(checkpoint: Checkpoint, *, with_gtids: bool) -> Position:
+    """The checkpoint as a position; without GTIDs where the server gives none any more."""
+
+    def known(text: str | None) -> GtidSet | None:
+        return gtid_set(checkpoint.flavor, text) if with_gtids and text is not None else None
+
+    undecided = checkpoint.undecided
+    return Position(
+        checkpoint.file,
+        checkpoint.position,
+        known(checkpoint.gtid_set),
+        checkpoint.gtid,
+        checkpoint.rows_done,
+        None if undecided is None else Undecided(undecided.file, undecided.position, known(undecided.gtid_set)),
+    )
 
 
 def verify(server: SourceServer, position: Position, identity: str | None) -> None:

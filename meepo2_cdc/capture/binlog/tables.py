@@ -70,7 +70,7 @@ class TableLayout:
     key: tuple[tuple[int, bool, Callable[[bytes], bytes]], ...]
     skipped: str | None = None
     encoded: Any = None
-    _walkers: dict[tuple[bytes, int], KeyWalker] = field(default_factory=dict)
+    _walkers: dict[tuple[bytes, int, bool], KeyWalker] = field(default_factory=dict)
 
     @property
     def qualified_table(self) -> str:
@@ -80,14 +80,20 @@ class TableLayout:
     def bitmap_bytes(self) -> int:
         return (len(self.columns) + 7) // 8
 
-    def walker(self, bitmaps: bytes, images: int) -> KeyWalker:
-        """The walker for rows with these columns present: one bitmap for each of 1 or 2 images."""
-        found = self._walkers.get((bitmaps, images))
+    def walker(self, bitmaps: bytes, images: int, *, partial_json: bool = False) -> KeyWalker:
+        """
+        The walker for rows with these columns present: one bitmap for each of 1 or 2 images.
+
+        `partial_json`: in the second image JSON values may be differences to those of the first.
+        """
+        found = self._walkers.get((bitmaps, images, partial_json))
         if found is None:
             size = self.bitmap_bytes
             present = [self._present(bitmaps[n * size : (n + 1) * size]) for n in range(images)]
-            found = KeyWalker(self.columns, self.key, [Image(columns) for columns in present])
-            self._walkers[bitmaps, images] = found
+            found = KeyWalker(
+                self.columns, self.key, [Image(columns, partial_json and n == 1) for n, columns in enumerate(present)]
+            )
+            self._walkers[bitmaps, images, partial_json] = found
         return found
 
     def _present(self, bitmap: bytes) -> tuple[int, ...]:

@@ -1,0 +1,125 @@
+"""
+Table maps and rows events as Rows: the part of reading that runs once an event.
+
+Keeps the layouts of the tables that are open in the log.  Tables that are filtered out cost one look-up.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import structlog
+
+from meepo2_cdc.capture.binlog import events as ev
+from meepo2_cdc.capture.binlog.catalog import ServerCatalog, TableGone
+from meepo2_cdc.capture.binlog.stream import Event
+from meepo2_cdc.capture.binlog.tables import TableLayout, layout_of, lenenc, names_of
+from meepo2_cdc.capture.binlog.transactions import Rows, Transaction
+from meepo2_cdc.capture.binlog.unreadable import Unreadable
+from meepo2_cdc.capture.filter import TableFilter
+from meepo2_cdc.errors import UnreadableData
+from meepo2_cdc.observe import metrics
+from meepo2_cdc.records import Action
+
+log = structlog.get_logger()
+_u2 = struct.Struct("<H").unpack_from
+
+KINDS = {
+    # action, images a row, whether extra data stands in front
+    ev.WRITE_ROWS: (Action.WRITE, 1, True),
+    ev.UPDATE_ROWS: (Action.UPDATE, 2, True),
+    ev.DELETE_ROWS: (Action.DELETE, 1, True),
+    ev.PARTIAL_UPDATE_ROWS: (Action.UPDATE, 2, True),
+    ev.WRITE_ROWS_V1: (Action.WRITE, 1, False),
+    ev.UPDATE_ROWS_V1: (Action.UPDATE, 2, False),
+    ev.DELETE_ROWS_V1: (Action.DELETE, 1, False),
+}
+_FILTERED = None
+_LAYOUTS_LIMIT = 20_000
+_NO_ROWS_BYTES = 12
+"""A rows event of at most so many bytes holds no row: it only ends its statement."""
+
+
+class RowEvents:
+    """Reads table maps and rows events; what cannot be read goes to `unreadable`."""
+
+    def __init__(self, tables: TableFilter, catalog: ServerCatalog, unreadable: Unreadable) -> None:
+        self._tables = tables
+        self._catalog = catalog
+        self._unreadable = unreadable
+        self._layouts: dict[int, TableLayout | None] = {}
+        self._known: dict[bytes, TableLayout | None] = {}
+        self._warned: set[str] = set()
+
+    def forget_tables(self) -> None:
+        """Table ids begin anew: another file, another server."""
+        self._layouts.clear()
+
+    def definitions_changed(self) -> None:
+        """The same table map may now mean another key."""
+        self._known.clear()
+        self._catalog.forget()
+
+    def on_table_map(self, event: Event, transaction: Transaction | None) -> None:
+        buf, start = event.buf, event.start
+        table_id = int.from_bytes(buf[start : start + 6], "little")
+        if transaction is not None and not transaction.wanted and transaction.xa is None:
+            self._layouts[table_id] = _FILTERED  # not understood, so as not to ask for tables of long ago
+            return
+        body = buf[start + 6 : event.end]
+        if body in self._known:
+            self._layouts[table_id] = self._known[body]
+            return
+        if len(self._known) >= _LAYOUTS_LIMIT:
+            self._known.clear()
+        self._layouts[table_id] = self._known[body] = self._understood(event, body)
+
+    def _understood(self, event: Event, body: bytes) -> TableLayout | None:
+        schema, table = names_of(body)
+        if not self._tables.passes(schema, table):
+            return _FILTERED
+        try:
+            layout = layout_of(body, self._catalog)
+        except TableGone as gone:
+            return self._set_aside(TableLayout(schema, table, (), (), skipped="table-gone"), gone)
+        except UnreadableData as error:
+            self._unreadable.note(event, error)
+            return self._set_aside(TableLayout(schema, table, (), (), skipped="unreadable"), error)
+        if not layout.key:
+            layout.skipped = "no-primary-key"
+            self._set_aside(layout, UnreadableData("it has no primary key"))
+        return layout
+
+    def _set_aside(self, layout: TableLayout, why: UnreadableData) -> TableLayout:
+        if layout.qualified_table not in self._warned:
+            self._warned.add(layout.qualified_table)
+            log.warning("Rows of a table are passed over", table=layout.qualified_table, why=why.found)
+        return layout
+
+    def on_rows(self, event: Event, transaction: Transaction | None) -> Rows | None:
+        """The captured rows of the event; None when there are none."""
+        action, images, has_extra = KINDS[event.kind]
+        buf, start = event.buf, event.start
+        try:
+            layout = self._layouts[int.from_bytes(buf[start : start + 6], "little")]
+        except KeyError:
+            if event.end - start > _NO_ROWS_BYTES:
+                self._unreadable.note(event, UnreadableData("the log holds a rows event whose table map did not come"))
+            return None
+        if layout is _FILTERED or transaction is None:
+            return None
+        if layout.skipped is not None:
+            metrics.ROWS_EVENTS_SKIPPED.labels(layout.qualified_table, layout.skipped).inc()
+            return None
+        at = start + 8
+        if has_extra:
+            at += _u2(buf, at)[0]
+        columns, at = lenenc(buf, at)
+        size = (columns + 7) // 8 * images
+        try:
+            walker = layout.walker(buf[at : at + size], images, partial_json=event.kind == ev.PARTIAL_UPDATE_ROWS)
+            keys = walker.keys(buf, at + size, event.end)
+        except UnreadableData as error:
+            self._unreadable.note(event, UnreadableData(f"{error.found}, of {layout.qualified_table}", fix=error.fix))
+            return None
+        return Rows(layout, action, keys, transaction, transaction.rows) if keys else None

@@ -1,0 +1,123 @@
+"""
+A golden case: SQL, and below each statement the records that it must give.
+
+    -- The sentence that is the case's name.
+    -- servers: mysql mysql9          only these; all unless said
+    -- metadata: full                 or default; both unless said
+    -- stops with default metadata: WORDS OF THE MESSAGE
+    -- passed over: TABLE REASON      rows of this table are counted as passed over, for this reason
+    update seat set col_no = 8;
+      -> seat delete (1, 7)
+      -> seat write (1, 8)
+
+A statement begins at the margin and goes on in the indented lines below it.  `read;` is no SQL: all that was written
+so far is read there, as by a capture that keeps up.  `${db}` is the case's database, `${files}` the folder of data files.
+Knows this form only; runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from meepo2_cdc.records import KeyPart, TableAction
+
+HERE = Path(__file__).parent
+SERVERS = ("mysql", "mysql9", "mariadb")
+METADATA = ("full", "default")
+READ = "read;"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL as written, and the lines of its records."""
+
+    sql: str
+    records: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case's file, read."""
+
+    name: str
+    about: str
+    servers: tuple[str, ...]
+    metadata: tuple[str, ...]
+    stops_by_default: str | None
+    passed_over: tuple[str, ...]
+    statements: tuple[Statement, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_case(path: Path) -> Case:
+    """Raises ValueError for a file that is no case, so that a slip in it is no test that tests nothing."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = [line[3:] for line in lines if line.startswith("-- ")]
+    directives = dict(found.groups() for line in head if (found := re.fullmatch(r"([a-z ]+): (.+)", line)))
+    known = {"servers", "metadata", "stops with default metadata", "passed over"}
+    if unknown := directives.keys() - known:
+        raise ValueError(f"{path.name} has the unknown directive {', '.join(unknown)}")
+    statements = tuple(_statements(path, lines))
+    return Case(
+        path.stem,
+        head[0],
+        _words(directives, "servers", SERVERS),
+        _words(directives, "metadata", METADATA),
+        directives.get("stops with default metadata"),
+        tuple(one.strip() for one in directives.get("passed over", "").split(";") if one),
+        statements,
+    )
+
+
+def _words(directives: dict[str, str], name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    words = tuple(directives.get(name, " ".join(allowed)).split())
+    if not words or not set(words) <= set(allowed):
+        raise ValueError(f"{name}: {' '.join(words)}; expected some of {', '.join(allowed)}")
+    return words
+
+
+def _statements(path: Path, lines: list[str]) -> list[Statement]:
+    found: list[Statement] = []
+    sql: list[str] = []
+    records: list[str] = []
+    for line in [*lines, ""]:
+        if line.startswith("--"):
+            continue
+        if line.startswith("  -> "):
+            records.append(line.strip())
+        elif line.startswith(" ") and not records:
+            sql.append(line)
+        elif line.startswith(" "):
+            raise ValueError(f"{path.name}: SQL below a record: {line!r}")
+        else:
+            if sql:
+                found.append(Statement("\n".join(sql), tuple(records)))
+            sql, records = ([line] if line else []), []
+    if not found or sql or records:
+        raise ValueError(f"{path.name} has no statement, or ends within one")
+    return found
+
+
+def line_of(action: TableAction, database: str) -> str:
+    """A record as a case spells it; the schema only where it is not the case's own database."""
+    name = _name(action.table)
+    if action.schema != database:
+        name = f"{_name(action.schema)}.{name}"
+    return f"-> {name} {action.action} ({', '.join(part_text(part) for part in action.pk)})"
+
+
+def _name(name: str) -> str:
+    return name if re.fullmatch(r"\w+", name, re.ASCII) else "`" + name.replace("`", "``") + "`"
+
+
+def part_text(part: KeyPart) -> str:
+    """Numbers as Python prints them, text in single quotes, bytes in hexadecimal."""
+    if isinstance(part, bytes):
+        return f"x'{part.hex()}'"
+    if isinstance(part, str):
+        return "'" + part.replace("'", "''").replace("\n", "\\n") + "'"
+    return repr(part)

@@ -1,0 +1,8 @@
+-- Columns of one type that trade places.
+-- stops with default metadata: changed after the event was written
+create table t (v int not null, id int primary key);
+insert into t values (10, 1);
+  -> t write (1)
+alter table t modify id int first;
+insert into t values (2, 20);
+  -> t write (2)

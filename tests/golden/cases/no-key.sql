@@ -1,0 +1,13 @@
+-- A table without a key gives nothing, and is counted.
+-- passed over: bare no-primary-key; unique_only no-primary-key
+create table bare (a int, b int);
+create table unique_only (a int not null unique, b int);
+create table t (id int primary key);
+insert into bare values (1, 1);
+insert into unique_only values (1, 1);
+begin;
+insert into bare values (2, 2);
+insert into t values (1);
+update bare set b = 3;
+commit;
+  -> t write (1)

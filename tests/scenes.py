@@ -1,0 +1,250 @@
+"""
+A scene: a fresh database on a real server, a fresh prefix in a real Kafka, and the command between them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pymysql
+import pytest
+from sqlalchemy.engine import make_url
+
+from meepo2_cdc.kafka.checkpoints import read_checkpoint
+from meepo2_cdc.records.checkpoint import Checkpoint
+from tests import history
+from tests.command import SECONDS, Outcome, Running, run, until
+from tests.services import addresses, native
+
+FULL_METADATA = ["binlog_row_metadata=FULL"]
+STARTED = "Capture started"
+
+
+class Server:
+    """A source server, asked and changed by its root account."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._url = make_url(dsn)
+        self.flavor = "mariadb" if "MariaDB" in str(self.ask("SELECT VERSION() AS v")[0]["v"]) else "mysql"
+
+    def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
+        url = self._url
+        return pymysql.connect(
+            host=url.host, port=url.port, user=url.username, password=url.password or "", database=database,
+            charset="utf8mb4", autocommit=True, read_timeout=SECONDS, **options,
+        )  # fmt: skip
+
+    def run(self, *statements: str, database: str | None = None) -> None:
+        """Each in a transaction of its own, unless they begin one."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def ask(self, query: str, database: str | None = None) -> list[dict[str, Any]]:
+        with (
+            self.connect(database) as connection,
+            connection.cursor(pymysql.cursors.DictCursor) as cursor,
+        ):
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def dsn_of(self, user: str, password: str) -> str:
+        """`password` percent-encoded, as a DSN has it."""
+        return f"mysql://{user}:{password}@{self._url.host}:{self._url.port}/"
+
+    def variable(self, name: str) -> str:
+        return str(self.ask(f"SELECT @@GLOBAL.{name} AS v")[0]["v"])
+
+    def executed(self) -> str:
+        """The GTIDs of all transactions until now."""
+        name = "gtid_binlog_pos" if self.flavor == "mariadb" else "gtid_executed"
+        return self.variable(name).replace("\n", "")
+
+    def end(self) -> str:
+        """FILE:POSITION at which the log ends now."""
+        row = self.ask("SHOW MASTER STATUS")[0]
+        return f"{row['File']}:{row['Position']}"
+
+    @contextmanager
+    def having(self, **variables: str) -> Iterator[None]:
+        """With global variables set otherwise for a while; only on a server of one's own."""
+        before = {name: self.variable(name) for name in variables}
+        self.run(*(f"SET GLOBAL {name} = {value}" for name, value in variables.items()))
+        try:
+            yield
+        finally:
+            self.run(*(f"SET GLOBAL {name} = '{value}'" for name, value in before.items()))
+
+    def dumps_of(self, user: str) -> list[int]:
+        """The connections on which the account is sent the log."""
+        rows = self.ask("SHOW PROCESSLIST")
+        return [row["Id"] for row in rows if row["User"] == user and str(row["Command"]).startswith("Binlog")]
+
+
+class Scene:
+    """
+    One test's database, topics and commands.
+
+    Captures begin at the state in which the test got the database, so that nothing of other tests is read.
+    """
+
+    def __init__(self, server: Server, kafka: str, prefix: str) -> None:
+        self.server, self.kafka, self.prefix = server, kafka, prefix
+        self.database = f"db_{uuid.uuid4().hex[:10]}"
+        server.run(f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4")
+        self.settings = {
+            "MEEPO2_SOURCE_DSN": server.dsn,
+            "MEEPO2_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "MEEPO2_PREFIX": prefix,
+            "MEEPO2_TABLES": f"{self.database}.*",
+            "MEEPO2_CAPTURE_START": server.executed(),
+        }
+        self._running: list[Running] = []
+        self._accounts: list[str] = []
+
+    # -- the source
+
+    def run(self, *statements: str) -> None:
+        self.server.run(*statements, database=self.database)
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        return self.server.ask(query, self.database)
+
+    def account(self, password: str = "Pw-of-a-test-1", grants: str | None = None) -> str:  # noqa: S107
+        """A new account with what a capture needs, or `grants`; its name."""
+        user = f"u_{uuid.uuid4().hex[:10]}"
+        needed = "SELECT, REPLICATION SLAVE, REPLICATION CLIENT"
+        escaped = password.replace("\\", "\\\\").replace("'", "\\'")
+        self._accounts.append(user)
+        self.server.run(
+            f"CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
+            f"GRANT {grants or needed} ON *.* TO '{user}'@'127.0.0.1'",
+        )
+        return user
+
+    def log_in_as(self, user: str, password: str = "Pw-of-a-test-1") -> None:  # noqa: S107
+        self.settings["MEEPO2_SOURCE_DSN"] = self.server.dsn_of(user, password)
+
+    # -- the command
+
+    def once(self, *flags: str, **settings: str) -> Outcome:
+        """`capture --once`, whatever its exit code."""
+        return run("capture", "--once", *flags, settings={**self.settings, **settings})
+
+    def caught_up(self, *flags: str, **settings: str) -> Outcome:
+        """`capture --once`, which must succeed."""
+        outcome = self.once(*flags, **settings)
+        assert outcome.code == 0, outcome.err
+        return outcome
+
+    def command(self, *arguments: str) -> Outcome:
+        return run(*arguments, settings=self.settings)
+
+    def launch(self, *flags: str, program: Sequence[str] = (), **settings: str) -> Running:
+        """A capture that was only just started, and is gone at the end of the test."""
+        merged: Mapping[str, str] = {**self.settings, **settings}
+        one = Running(["capture", *flags], merged, program) if program else Running(["capture", *flags], merged)
+        self._running.append(one)
+        return one
+
+    def capture(self, *flags: str, **settings: str) -> Running:
+        """A capture that has started to read."""
+        one = self.launch(*flags, **settings)
+        one.wait_for(STARTED)
+        return one
+
+    def close(self) -> None:
+        for one in self._running:
+            one.kill()
+        for user in self._accounts:
+            self.server.run(f"DROP USER '{user}'@'127.0.0.1'")
+        self.server.run(f"DROP DATABASE IF EXISTS {self.database}")
+
+    # -- what came of it
+
+    def topic(self, table: str) -> str:
+        return f"{self.prefix}.{self.database}.{table}"
+
+    def reads(self) -> list[history.Read]:
+        """All committed records of this test."""
+        return history.committed(self.kafka, history.data_topics(self.kafka, self.prefix))
+
+    def changes(self, table: str | None = None) -> list[history.Change]:
+        """Action and key, in the order of seq."""
+        return history.changes(self.reads(), table)
+
+    def wait_for(self, count: int, seconds: float = SECONDS) -> list[history.Change]:
+        """The changes as soon as there are so many."""
+
+        def enough() -> list[history.Change]:
+            found = self.changes()
+            return found if len(found) >= count else []
+
+        return until(enough, f"{count} records under {self.prefix}", seconds)
+
+    def checkpoint(self, source: str = "db") -> Checkpoint | None:
+        kafka = {"bootstrap.servers": self.kafka, "log_level": "2"}
+        return read_checkpoint(kafka, f"{self.prefix}.checkpoints.{source}", source)
+
+
+MakeScene = Callable[[Server], Scene]
+
+
+def _shared(name: str) -> Server:
+    dsn = addresses.address(name)
+    if dsn is None:
+        pytest.fail(f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}")
+    return Server(dsn)
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Server:
+    """The MySQL that all tests share, as it is set by default."""
+    return _shared("mysql")
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Server:
+    """The MariaDB that all tests share, as it is set by default."""
+    return _shared("mariadb")
+
+
+@pytest.fixture(scope="session")
+def own_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A MySQL of this run, with full row metadata, whose log holds nothing of others."""
+    with native.mysql(tmp_path_factory.mktemp("mysql"), FULL_METADATA) as server:
+        yield Server(server.dsn)
+
+
+@pytest.fixture(scope="session")
+def own_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A MariaDB of this run, with full row metadata, whose log holds nothing of others."""
+    with native.mariadb(tmp_path_factory.mktemp("mariadb"), FULL_METADATA) as server:
+        yield Server(server.dsn)
+
+
+@pytest.fixture
+def make_scene(kafka: str) -> Iterator[MakeScene]:
+    """Makes scenes on a server, and clears them away."""
+    with ExitStack() as made:
+
+        def make(server: Server) -> Scene:
+            one = Scene(server, kafka, f"t{uuid.uuid4().hex[:12]}")
+            made.callback(one.close)
+            return one
+
+        yield make
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene, request: pytest.FixtureRequest) -> Scene:
+    """A scene on the server whose fixture the parameter names; on the shared MySQL without one."""
+    return make_scene(request.getfixturevalue(getattr(request, "param", "mysql")))
+
+
+both = pytest.mark.parametrize("scene", ["mysql", "mariadb"], indirect=True)
+both_own = pytest.mark.parametrize("scene", ["own_mysql", "own_mariadb"], indirect=True)
