@@ -5,15 +5,17 @@ Topics and records for tests, in a real Kafka.
 from __future__ import annotations
 
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from meepo2_cdc.kafka.offsets import Partition, extents
 from meepo2_cdc.records import Action, Source, TableAction
 from meepo2_cdc.records.avro import encode_action, encode_key
 
@@ -41,6 +43,7 @@ class Topics:
     def __init__(self, address: str) -> None:
         self.address = address
         self.admin = AdminClient({"bootstrap.servers": address})
+        self._consumer = Consumer({"bootstrap.servers": address, "group.id": "test-none"})
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
         made = NewTopic(topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()})
@@ -51,8 +54,8 @@ class Topics:
         return topic
 
     @contextmanager
-    def transaction(self, *, abort: bool = False) -> Iterator[Producer]:
-        """One Kafka transaction, by a producer of its own."""
+    def transaction(self, topic: str, *, abort: bool = False) -> Iterator[Producer]:
+        """One Kafka transaction into a topic, by a producer of its own."""
         with self.producer() as producer:
             producer.begin_transaction()
             yield producer
@@ -61,6 +64,22 @@ class Topics:
                 producer.abort_transaction(30)
             else:
                 producer.commit_transaction(30)
+        self.settle(topic)
+
+    def settle(self, topic: str, seconds: float = 30) -> None:
+        """
+        Returns when no transaction is open in the topic.
+
+        A commit returns when the coordinator has it; its markers reach the partitions some milliseconds later.
+        """
+        partitions = [Partition(topic, n) for n in self.admin.list_topics(topic).topics[topic].partitions]
+        deadline = time.monotonic() + seconds
+        while any(self._open(one, extent.end) for one, extent in extents(self.admin, partitions).items()):
+            assert time.monotonic() < deadline, f"a transaction in {topic} stays open"
+
+    def _open(self, one: Partition, stable: int) -> bool:
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*one), timeout=30)
+        return bool(stable < high)
 
     @contextmanager
     def producer(self) -> Iterator[Producer]:
@@ -84,7 +103,7 @@ class Topics:
         header: bytes | None = None,
     ) -> None:
         """Each record into the partition beside it, in one transaction."""
-        with self.transaction(abort=abort) as producer:
+        with self.transaction(topic, abort=abort) as producer:
             for partition, one in records:
                 produce(producer, topic, partition, one, header)
 

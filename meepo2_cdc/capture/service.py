@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 
 import stamina
 import structlog
-from confluent_kafka.admin import AdminClient
 
 import meepo2_cdc
 from meepo2_cdc.capture.binlog import preflight, start
@@ -31,6 +30,7 @@ from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import SourceUnavailable, UnreadableData
+from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records import Action
@@ -59,7 +59,7 @@ class CaptureService:
         self._tables = TableFilter(settings.tables)
         self._server = SourceServer(settings.source)
         self._server_id = server_id_of(settings)
-        self._topics = CaptureTopics(settings, AdminClient(dict(settings.kafka)))
+        self._topics = CaptureTopics(settings, connect(settings.kafka))
         self._writer = TransactionalWriter(
             settings.kafka,
             transactional_id=f"{settings.prefix}.{settings.source.name}",

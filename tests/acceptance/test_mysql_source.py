@@ -13,7 +13,6 @@ from tests.history import by_key, folded
 from tests.scenes import Scene, both, both_own
 
 
-
 def test_the_tutorial_is_thirteen_changes_in_order_for_each_key(scene: Scene) -> None:
     """S1.  Every later promise rests on this: each change of a row once, and none else."""
     scene.run(tutorial.TABLE, *tutorial.STATEMENTS)

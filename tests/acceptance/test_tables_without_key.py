@@ -11,7 +11,6 @@ from tests.command import until
 from tests.scenes import Scene, both
 
 
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -30,7 +29,7 @@ def test_a_table_without_key_is_warned_of_once_and_counted(scene: Scene) -> None
     counter = f'meepo2_cdc_rows_events_skipped_total{{reason="no-primary-key",table="{scene.database}.bare"}} 2.0'
 
     def counted() -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
             return counter in page.read().decode()
 
     until(counted, counter)

@@ -163,9 +163,9 @@ class ChangeReader:
         return text
 
     def _on_mariadb_gtid(self, event: Event) -> Iterable[Change]:
-        number, domain, flags = ev.read_mariadb_gtid(event.buf, event.start)
-        transaction = self._begin(event, f"{domain}-{event.server_id}-{number}", None)
-        transaction.open = not flags & ev.MARIADB_STANDALONE
+        found = ev.read_mariadb_gtid(event.buf, event.start)
+        transaction = self._begin(event, f"{found.domain}-{event.server_id}-{found.number}", None)
+        transaction.open, transaction.xa = not found.standalone, found.xa
         return ()
 
     def _begin(self, event: Event, gtid: str | None, committed_us: int | None) -> Transaction:

@@ -27,7 +27,7 @@ IGNORABLE = 0x80  # LOG_EVENT_IGNORABLE_F: a reader that does not know the event
 _MICROS_MASK = (1 << 55) - 1
 _gtid = struct.Struct("<B16sqBqq").unpack_from
 _mariadb_gtid = struct.Struct("<QIB").unpack_from
-MARIADB_STANDALONE = 1
+_MARIADB_STANDALONE, _MARIADB_GROUP_COMMIT, _MARIADB_PREPARED_XA = 1, 2, 64
 
 
 class GtidEvent(NamedTuple):
@@ -54,10 +54,25 @@ def read_gtid(buf: bytes, start: int, end: int) -> GtidEvent:
     return GtidEvent(server, number, committed & _MICROS_MASK)
 
 
-def read_mariadb_gtid(buf: bytes, start: int) -> tuple[int, int, int]:
-    """Sequence number, domain, flags."""
-    found: tuple[int, int, int] = _mariadb_gtid(buf, start)
-    return found
+class MariadbGtidEvent(NamedTuple):
+    """`standalone`: the transaction is one statement.  `xa`: the xid of an XA transaction that is being prepared."""
+
+    number: int
+    domain: int
+    standalone: bool
+    xa: str | None
+
+
+def read_mariadb_gtid(buf: bytes, start: int) -> MariadbGtidEvent:
+    """A GTID event of MariaDB (sql/log_event.h, Gtid_log_event)."""
+    number, domain, flags = _mariadb_gtid(buf, start)
+    xa = None
+    if flags & _MARIADB_PREPARED_XA:
+        at = start + 13 + (8 if flags & _MARIADB_GROUP_COMMIT else 0)
+        form = int.from_bytes(buf[at : at + 4], "little")
+        behind_global = at + 6 + buf[at + 4]
+        xa = f"x'{buf[at + 6 : behind_global].hex()}',x'{buf[behind_global : behind_global + buf[at + 5]].hex()}',{form}"
+    return MariadbGtidEvent(number, domain, bool(flags & _MARIADB_STANDALONE), xa)
 
 
 def read_tagged_gtid(buf: bytes, start: int) -> tuple[GtidEvent, str]:
