@@ -71,9 +71,7 @@ TlsMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_iden
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class SourceSettings(_Frozen):
@@ -120,9 +118,7 @@ class SourceSettings(_Frozen):
         if self.dsn is not None:
             return parse_dsn(self.dsn.get_secret_value(), "source.dsn", self.password_file)
         if self.dsn_file is not None:
-            return parse_dsn(
-                read_secret(self.dsn_file, "source.dsn_file"), "source.dsn_file", self.password_file
-            )
+            return parse_dsn(read_secret(self.dsn_file, "source.dsn_file"), "source.dsn_file", self.password_file)
         raise ConfigError(
             "source.dsn is not set, so there is no server to read from",
             fix="Set MEEPO2_SOURCE_DSN=mysql://user:password@host:3306/ , or [source] dsn_file in the file.",

@@ -54,9 +54,7 @@ def merged(*layers: Sequence[Given]) -> dict[Name, Given]:
         for one in layer:
             other = _REPLACES.get(one.path)
             if other in names:
-                raise ConfigError(
-                    "source.dsn and source.dsn_file are both set; keep one", fix=f"In {one.origin}."
-                )
+                raise ConfigError("source.dsn and source.dsn_file are both set; keep one", fix=f"In {one.origin}.")
             if other:
                 result.pop(other, None)
             result[one.path] = one

@@ -52,9 +52,7 @@ def parse_dsn(dsn: str, setting: str, password_file: Path | None = None) -> Sour
             fix=_FORM,
         )
     if not url.host or not url.username or "@" in url.host:
-        raise ConfigError(
-            f"{setting} has no readable user and host (an @ in a password is written %40)", fix=_FORM
-        )
+        raise ConfigError(f"{setting} has no readable user and host (an @ in a password is written %40)", fix=_FORM)
     _refuse_extras(setting, url.database, set(url.query))
     password = str(url.password or "")
     if password_file is not None:

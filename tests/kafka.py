@@ -43,7 +43,9 @@ class Topics:
     def __init__(self, address: str) -> None:
         self.address = address
         self.admin = AdminClient({"bootstrap.servers": address})
-        self._consumer = Consumer({"bootstrap.servers": address, "group.id": "test-none"})
+        # under read_committed, librdkafka's high watermark is the last stable offset
+        uncommitted = {"isolation.level": "read_uncommitted", "group.id": "test-none"}
+        self._consumer = Consumer({"bootstrap.servers": address, **uncommitted})
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
         made = NewTopic(topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()})

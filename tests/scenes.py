@@ -31,10 +31,21 @@ class Server:
         self._url = make_url(dsn)
         self.flavor = "mariadb" if "MariaDB" in str(self.ask("SELECT VERSION() AS v")[0]["v"]) else "mysql"
 
+    @property
+    def host(self) -> str:
+        return self._url.host or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self._url.port or 3306
+
+    @property
+    def user(self) -> str:
+        return self._url.username or "root"
+
     def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
-        url = self._url
         return pymysql.connect(
-            host=url.host, port=url.port, user=url.username, password=url.password or "", database=database,
+            host=self.host, port=self.port, user=self.user, password=self._url.password or "", database=database,
             charset="utf8mb4", autocommit=True, read_timeout=SECONDS, **options,
         )  # fmt: skip
 
@@ -54,7 +65,7 @@ class Server:
 
     def dsn_of(self, user: str, password: str) -> str:
         """`password` percent-encoded, as a DSN has it."""
-        return f"mysql://{user}:{password}@{self._url.host}:{self._url.port}/"
+        return f"mysql://{user}:{password}@{self.host}:{self.port}/"
 
     def variable(self, name: str) -> str:
         return str(self.ask(f"SELECT @@GLOBAL.{name} AS v")[0]["v"])

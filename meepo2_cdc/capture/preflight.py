@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from meepo2_cdc.capture.binlog import preflight as source_preflight
 from meepo2_cdc.capture.binlog.preflight import Finding
 from meepo2_cdc.capture.binlog.server import SourceServer
+from meepo2_cdc.capture.build import server_id_of
 from meepo2_cdc.capture.filter import TableFilter
-from meepo2_cdc.capture.service import server_id_of
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import Error
 from meepo2_cdc.kafka.registry import is_reachable

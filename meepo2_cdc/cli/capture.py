@@ -36,11 +36,11 @@ def capture(settings: Settings, once: bool, log_level: str, log_format: Literal[
     Goes on where its last checkpoint is; --start says where to begin when there is none.  SIGTERM and SIGINT end it
     cleanly: what was read is committed, with the checkpoint.
     """
-    from meepo2_cdc.capture.service import CaptureService
+    from meepo2_cdc.capture.build import capture_service
     from meepo2_cdc.observe import logs
 
     logs.set_up(log_level, log_format)
-    service = CaptureService(settings, once=once)
+    service = capture_service(settings, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     if settings.capture.metrics_port is not None:

@@ -36,9 +36,7 @@ FLAGS = {
     "prefix": Flag(("prefix",), "NAME", "First part of every topic's name."),
     "bootstrap-servers": Flag(("kafka", "bootstrap.servers"), "HOST:PORT,...", "Kafka's brokers."),
     "schema-registry-url": Flag(("schema_registry_url",), "URL", "The schema registry, where there is one."),
-    "tables": Flag(
-        ("tables",), "GLOB,...", "Tables as schema.table patterns; one that begins with ! leaves out."
-    ),
+    "tables": Flag(("tables",), "GLOB,...", "Tables as schema.table patterns; one that begins with ! leaves out."),
     "source-name": Flag(("source", "name"), "NAME", "Name of the source."),
     "source-dsn": Flag(("source", "dsn"), "DSN", "The server, mysql://user@host:port/ without its password."),
     "start": Flag(
@@ -68,9 +66,7 @@ def settings_options(*extra: str) -> Callable[[Callable[..., Any]], Callable[...
         decorated: Callable[..., Any] = with_settings
         for name in reversed(names):
             flag = FLAGS[name]
-            decorated = click.option(f"--{name}", _parameter(name), metavar=flag.metavar, help=flag.help)(
-                decorated
-            )
+            decorated = click.option(f"--{name}", _parameter(name), metavar=flag.metavar, help=flag.help)(decorated)
         config = click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")
         return config(decorated)
 
@@ -86,9 +82,7 @@ def _settings(config: Path | None, values: dict[str, str | None]) -> Settings:
 
     for name in ("source-dsn", "schema-registry-url"):
         _refuse_password(name, values.get(name))
-    given = [
-        Given(FLAGS[name].setting, value, f"--{name}") for name, value in values.items() if value is not None
-    ]
+    given = [Given(FLAGS[name].setting, value, f"--{name}") for name, value in values.items() if value is not None]
     return load(given, config)
 
 

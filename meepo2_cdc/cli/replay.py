@@ -39,20 +39,12 @@ Example:
 """
 )
 @settings_options("schema-registry-url")
-@click.option(
-    "--from-offset", metavar="N|P:N,...", help="First offset; also earliest (the default) or latest."
-)
-@click.option(
-    "--to-offset", metavar="N|P:N,...", help="Offset to stop at, itself not read; the ends by default."
-)
-@click.option(
-    "--from-timestamp", metavar="ISO8601", help="Committed then or later; with its zone, such as ...Z."
-)
+@click.option("--from-offset", metavar="N|P:N,...", help="First offset; also earliest (the default) or latest.")
+@click.option("--to-offset", metavar="N|P:N,...", help="Offset to stop at, itself not read; the ends by default.")
+@click.option("--from-timestamp", metavar="ISO8601", help="Committed then or later; with its zone, such as ...Z.")
 @click.option("--to-timestamp", metavar="ISO8601", help="Committed before then.")
 @click.option("--topic", "topics", multiple=True, metavar="NAME", help="Only this topic (repeatable).")
-@click.option(
-    "--table", "tables", multiple=True, metavar="GLOB", help="Only these, as schema.table (repeatable)."
-)
+@click.option("--table", "tables", multiple=True, metavar="GLOB", help="Only these, as schema.table (repeatable).")
 @click.option(
     "--action",
     "actions",
@@ -62,9 +54,7 @@ Example:
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N records.")
 @click.option("--json", "in_json", is_flag=True, help="One JSON object a line.")
-@click.option(
-    "--dry-run", is_flag=True, help="Show the ranges of offsets that would be read, and read nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Show the ranges of offsets that would be read, and read nothing.")
 def replay(settings: Settings, in_json: bool, dry_run: bool, limit: int | None, **chosen: Any) -> None:
     """
     Print the records of the data topics, in the order of their seq.
@@ -103,9 +93,7 @@ class _Asked:
                 raise ConfigError(f"--{side}-offset and --{side}-timestamp are both given; keep one")
         for glob in tables:
             if "." not in glob:
-                raise ConfigError(
-                    f"--table {glob!r} is no schema.table pattern, such as 'shop.*' or '*.orders'"
-                )
+                raise ConfigError(f"--table {glob!r} is no schema.table pattern, such as 'shop.*' or '*.orders'")
         self.topics = topics
         self.since = None if from_offset is None else parse_offsets("--from-offset", from_offset)
         self.until = None if to_offset is None else parse_offsets("--to-offset", to_offset)

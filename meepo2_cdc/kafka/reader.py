@@ -136,7 +136,8 @@ class RangeReader:
         silent_seconds = 0.0
         while not lane.buffer and not lane.done:
             self._pause_and_resume(consumer)
-            messages = consumer.consume(BATCH, POLL_SECONDS)
+            # a batch with a timeout waits all of it for a full batch, which never comes at the end of a range
+            messages = consumer.consume(BATCH, 0) or consumer.consume(1, POLL_SECONDS)
             self._sort_in(messages)
             silent_seconds = 0.0 if messages else silent_seconds + POLL_SECONDS
             if silent_seconds >= self._silence_seconds:
@@ -164,9 +165,7 @@ class RangeReader:
             try:
                 lane.buffer.append(Record(decode(value), topic, number, offset))
             except UnreadableData as error:
-                raise UnreadableData(
-                    f"{lane.partition} offset {offset}: {error.found}", fix=error.fix
-                ) from error
+                raise UnreadableData(f"{lane.partition} offset {offset}: {error.found}", fix=error.fix) from error
 
     def _pause_and_resume(self, consumer: Consumer) -> None:
         pause, resume = [], []

@@ -5,6 +5,7 @@ Positions in a source's log: files that order by their number, and sets of globa
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 
@@ -76,6 +77,11 @@ class MysqlGtidSet:
         intervals.insert(bisect_right(intervals, [first, last]), [first, last])
         self._intervals[name] = _merged(intervals)
 
+    def members(self) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        """Uuid (with the tag, if there is one) and the closed intervals of each server, sorted."""
+        for name, intervals in sorted(self._intervals.items()):
+            yield name, [(first, last) for first, last in intervals]
+
     def __contains__(self, gtid: str) -> bool:
         name, _, number = gtid.rpartition(":")
         return any(first <= int(number) <= last for first, last in self._intervals.get(name, ()))
@@ -93,7 +99,7 @@ class MysqlGtidSet:
     def __str__(self) -> str:
         return ",".join(
             name + "".join(f":{first}-{last}" if last > first else f":{first}" for first, last in intervals)
-            for name, intervals in sorted(self._intervals.items())
+            for name, intervals in self.members()
         )
 
 

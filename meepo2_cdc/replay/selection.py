@@ -51,9 +51,7 @@ class Filter:
         def wanted(record: TableAction) -> bool:
             table = record.schema, record.table
             if table not in known:
-                known[table] = not self.tables or any(
-                    fnmatchcase(record.qualified_table, glob) for glob in self.tables
-                )
+                known[table] = not self.tables or any(fnmatchcase(record.qualified_table, glob) for glob in self.tables)
             return (
                 known[table]
                 and (not self.actions or record.action in self.actions)
@@ -72,9 +70,7 @@ def parse_offsets(option: str, text: str) -> Offsets:
     for part in text.split(","):
         number, _, place = part.strip().partition(":")
         if not number.isdecimal() or int(number) in by_partition:
-            raise ConfigError(
-                f"{option} has {part.strip()!r}; expected PARTITION:OFFSET, each partition once"
-            )
+            raise ConfigError(f"{option} has {part.strip()!r}; expected PARTITION:OFFSET, each partition once")
         by_partition[int(number)] = _place(option, place)
     return Offsets(option, by_partition=by_partition)
 
@@ -83,9 +79,7 @@ def _place(option: str, text: str) -> Place:
     if text in (EARLIEST, LATEST):
         return text
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ConfigError(
-            f"{option} is {text!r}; expected an offset, earliest, latest, or PARTITION:OFFSET,..."
-        )
+        raise ConfigError(f"{option} is {text!r}; expected an offset, earliest, latest, or PARTITION:OFFSET,...")
     return int(text)
 
 
@@ -97,9 +91,7 @@ def parse_moment(option: str, text: str) -> datetime:
         raise ConfigError(f"{option} is {text!r}; expected ISO 8601, such as 2026-07-01T12:00:00Z") from None
     if moment.tzinfo is None:
         example = moment.isoformat()
-        raise ConfigError(
-            f"{option} is {text!r}, which has no time zone; write {example}Z or {example}+02:00"
-        )
+        raise ConfigError(f"{option} is {text!r}, which has no time zone; write {example}Z or {example}+02:00")
     return moment
 
 
@@ -147,9 +139,7 @@ def _near(name: str, there: Sequence[str]) -> str:
     return f"There are: {', '.join(there[:_SHOWN])}{more}.  See --prefix."
 
 
-def ranges(
-    within: Mapping[Partition, Extent], since: Offsets | None, until: Offsets | None
-) -> dict[Partition, Extent]:
+def ranges(within: Mapping[Partition, Extent], since: Offsets | None, until: Offsets | None) -> dict[Partition, Extent]:
     """
     One range for each partition that is read, inside what it holds.
 
@@ -178,9 +168,7 @@ def _resolved(within: Mapping[Partition, Extent], given: Offsets) -> dict[Partit
         return _resolved_by_partition(within, given)
     found = {one: _number(given.everywhere, extent) for one, extent in within.items()}
     if found and all(n > within[one].end for one, n in found.items()):
-        raise _out_of_range(
-            f"{given.option} {given.everywhere} lies beyond the end of every partition", within
-        )
+        raise _out_of_range(f"{given.option} {given.everywhere} lies beyond the end of every partition", within)
     return found
 
 
@@ -213,10 +201,7 @@ def _refuse_gap(within: Mapping[Partition, Extent], given: Offsets, begins: Mapp
     gone = {one: begin for one, begin in begins.items() if begin < within[one].begin}
     if not gone:
         return
-    lines = [
-        f"{one} holds {within[one]}: {begin} to {within[one].begin - 1} are gone"
-        for one, begin in gone.items()
-    ]
+    lines = [f"{one} holds {within[one]}: {begin} to {within[one].begin - 1} are gone" for one, begin in gone.items()]
     raise ConfigError(
         f"{given.option} asks for records that were removed (retention)",
         fix="\n".join([*lines[:_SHOWN], "Give earliest to read what is left."]),

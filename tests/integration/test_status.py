@@ -24,6 +24,7 @@ CHECKPOINT = Checkpoint(
     file="binlog.000001",
     position=4,
     gtid=None,
+    undecided=None,
     rows_done=0,
     seq=7,
     tables=("*.*", "!a.b"),

@@ -31,6 +31,7 @@ CHECKPOINT = Checkpoint(
     file="binlog.000002",
     position=100,
     gtid=None,
+    undecided=None,
     rows_done=0,
     seq=7,
     tables=("*.*",),

@@ -16,8 +16,8 @@ import structlog
 
 from meepo2_cdc.capture.binlog import compressed, row_events
 from meepo2_cdc.capture.binlog import events as ev
-from meepo2_cdc.capture.binlog.catalog import ServerCatalog
-from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, BinlogStream, Event
+from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, Event, EventStream
+from meepo2_cdc.capture.binlog.tables import Catalog
 from meepo2_cdc.capture.binlog.transactions import (
     ENDED,
     IDLE,
@@ -61,7 +61,7 @@ class ChangeReader:
         self,
         position: Position,
         tables: TableFilter,
-        catalog: ServerCatalog,
+        catalog: Catalog,
         *,
         since: Since,
         learn_gtids: bool,
@@ -122,7 +122,7 @@ class ChangeReader:
         # prepared transactions are kept in the order in which they came
         return next((prepared.begins for prepared in self._prepared.values()), None)
 
-    def changes(self, stream: BinlogStream) -> Iterator[Change]:
+    def changes(self, stream: EventStream) -> Iterator[Change]:
         """Changes from the stream, which must begin at `reading`; ENDED after each transaction."""
         self._restart()
         for event in stream.events():
@@ -238,7 +238,7 @@ class ChangeReader:
         truncated = ev.truncated_table(schema, statement)
         if truncated is not None and transaction.wanted and self._tables.passes(*truncated):
             return self._on_truncate(event, *truncated, transaction)
-        self._row_events.definitions_changed()
+        self._row_events.definitions_changed(event, schema, statement, transaction.committed_us)
         log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._place())
         return () if transaction.open else self._on_end(event)
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pymysql
 from pymysql.constants import CR, ER
 from pymysqlreplication import BinLogStreamReader
 
+from meepo2_cdc.capture.binlog.events import encoded_gtid_set
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import ConfigError, Error, Fenced, PositionLost, SourceUnavailable, UnreadableData
+from meepo2_cdc.records.position import MysqlGtidSet
 
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 ER_MARIADB_SAME_SERVER_ID = 4052
+COM_BINLOG_DUMP_GTID = 0x1E
+_GTIDS_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8  # packet header, command, flags, server id, size and name of the file, position
 _DENIED = (
     ER.ACCESS_DENIED_ERROR,
     ER.DBACCESS_DENIED_ERROR,
@@ -75,20 +81,22 @@ def open_dump(source: SourceSettings, server_id: int, flavor: str, start: DumpPo
         checksum_bytes = 0 if variable(probe, "binlog_checksum") == "NONE" else 4
     finally:
         probe.close()
+    by_gtids = start.gtid_set is not None
     replica = _Replica(
         connection_settings=_arguments(source),
         server_id=server_id,
         blocking=True,
         resume_stream=True,
-        log_file=None if start.gtid_set is not None else start.file,
-        log_pos=None if start.gtid_set is not None else start.position,
-        auto_position=start.gtid_set,
+        log_file=None if by_gtids else start.file,
+        log_pos=None if by_gtids else start.position,
+        auto_position=start.gtid_set if flavor == "mariadb" or not by_gtids else _PLACEHOLDER,
         # python-mysql-replication ignores file and position when it knows of MariaDB
-        is_mariadb=flavor == "mariadb" and start.gtid_set is not None,
+        is_mariadb=flavor == "mariadb" and by_gtids,
         report_slave=("meepo2-cdc", "", "", 0),
         slave_uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"meepo2-cdc:{server_id}")),
         slave_heartbeat=source.heartbeat_seconds,
         enable_logging=False,
+        pymysql_wrapper=partial(_DumpConnection, start.gtid_set or ""),
     )
     try:
         return Dump(replica.open(), checksum_bytes)
@@ -99,6 +107,24 @@ def open_dump(source: SourceSettings, server_id: int, flavor: str, start: DumpPo
 def _socket_of(connection: pymysql.Connection[Any]) -> socket.socket:
     found: socket.socket = connection._sock  # type: ignore[attr-defined]  # the stubs know the public names only
     return found
+
+
+_PLACEHOLDER = "00000000-0000-0000-0000-000000000001:1"
+
+
+class _DumpConnection(pymysql.Connection):  # type: ignore[type-arg]
+    """Puts the GTID set into the dump command: python-mysql-replication cannot encode sets with tags."""
+
+    def __init__(self, gtid_set: str, **arguments: Any) -> None:
+        self._gtid_set = gtid_set
+        super().__init__(**arguments)
+
+    def _write_bytes(self, data: bytes) -> None:
+        if data[4] == COM_BINLOG_DUMP_GTID:
+            gtids = encoded_gtid_set(MysqlGtidSet(self._gtid_set))
+            command = data[4:_GTIDS_AT] + struct.pack("<I", len(gtids)) + gtids
+            data = struct.pack("<I", len(command)) + command
+        super()._write_bytes(data)
 
 
 class _Replica(BinLogStreamReader):  # type: ignore[misc]

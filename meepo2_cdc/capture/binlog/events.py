@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
+from meepo2_cdc.records.position import MysqlGtidSet
+
 QUERY, STOP, ROTATE, FORMAT_DESCRIPTION, XID, TABLE_MAP = 2, 3, 4, 15, 16, 19
 INCIDENT, HEARTBEAT, GTID, ANONYMOUS_GTID, PREVIOUS_GTIDS, XA_PREPARE = 26, 27, 33, 34, 35, 38
 EXECUTE_LOAD_QUERY, PARTIAL_UPDATE_ROWS, TRANSACTION_PAYLOAD, HEARTBEAT_V2, TAGGED_GTID = 18, 39, 40, 41, 42
@@ -70,8 +72,8 @@ def read_mariadb_gtid(buf: bytes, start: int) -> MariadbGtidEvent:
     if flags & _MARIADB_PREPARED_XA:
         at = start + 13 + (8 if flags & _MARIADB_GROUP_COMMIT else 0)
         form = int.from_bytes(buf[at : at + 4], "little")
-        behind_global = at + 6 + buf[at + 4]
-        xa = f"x'{buf[at + 6 : behind_global].hex()}',x'{buf[behind_global : behind_global + buf[at + 5]].hex()}',{form}"
+        branch = at + 6 + buf[at + 4]
+        xa = f"x'{buf[at + 6 : branch].hex()}',x'{buf[branch : branch + buf[at + 5]].hex()}',{form}"
     return MariadbGtidEvent(number, domain, bool(flags & _MARIADB_STANDALONE), xa)
 
 
@@ -150,6 +152,21 @@ def read_previous_gtids(body: bytes) -> Iterator[tuple[str, int, int]]:
         yield from ((name, first, behind - 1) for first, behind in zip(ends[::2], ends[1::2], strict=True))
 
 
+def encoded_gtid_set(gtids: MysqlGtidSet) -> bytes:
+    """A set as the dump command takes it: the form of a previous-GTIDs event, with tags only where there are any."""
+    members = list(gtids.members())
+    tagged = any(":" in name for name, _ in members)
+    out = [struct.pack("<Q", 1 << 56 | len(members) << 8 | 1 if tagged else len(members))]
+    for name, intervals in members:
+        server, _, tag = name.partition(":")
+        out.append(UUID(server).bytes)
+        if tagged:
+            out.append(bytes((len(tag) << 1,)) + tag.encode())
+        ends = [end for first, last in intervals for end in (first, last + 1)]
+        out.append(struct.pack(f"<{1 + len(ends)}q", len(intervals), *ends))
+    return b"".join(out)
+
+
 def read_mariadb_gtid_list(body: bytes) -> list[tuple[int, int, int]]:
     """Domain, server, sequence number: the last transaction of each domain and server, in order."""
     count = int.from_bytes(body[:4], "little") & 0x0FFFFFFF
@@ -167,6 +184,17 @@ def read_query(buf: bytes, start: int, end: int) -> tuple[str, str]:
     at = start + 13 + (buf[start + 11] | buf[start + 12] << 8)
     schema = buf[at : at + schema_size].decode("utf-8", "replace")
     return schema, buf[at + schema_size + 1 : end].decode("utf-8", "replace")
+
+
+def ended_s(buf: bytes, start: int, began_s: int, committed_us: int) -> float:
+    """
+    The unix time at which the statement of a query event had been carried out, at the latest.
+
+    Where the transaction's time is in whole seconds, it is that of the statement's beginning.
+    """
+    if committed_us % 1_000_000:
+        return committed_us / 1_000_000
+    return began_s + int.from_bytes(buf[start + 4 : start + 8], "little") + 2
 
 
 _COMMENT = re.compile(r"\s+|/\*(?![!M]).*?\*/|(?:#|--(?=\s|$))[^\n]*(?:\n|$)|/\*M?!\d*|\*/|[;(]", re.DOTALL)

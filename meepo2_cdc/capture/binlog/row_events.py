@@ -11,9 +11,8 @@ import struct
 import structlog
 
 from meepo2_cdc.capture.binlog import events as ev
-from meepo2_cdc.capture.binlog.catalog import ServerCatalog, TableGone
 from meepo2_cdc.capture.binlog.stream import Event
-from meepo2_cdc.capture.binlog.tables import TableLayout, layout_of, lenenc, names_of
+from meepo2_cdc.capture.binlog.tables import Catalog, TableGone, TableLayout, layout_of, lenenc, names_of
 from meepo2_cdc.capture.binlog.transactions import Rows, Transaction
 from meepo2_cdc.capture.binlog.unreadable import Unreadable
 from meepo2_cdc.capture.filter import TableFilter
@@ -43,7 +42,7 @@ _NO_ROWS_BYTES = 12
 class RowEvents:
     """Reads table maps and rows events; what cannot be read goes to `unreadable`."""
 
-    def __init__(self, tables: TableFilter, catalog: ServerCatalog, unreadable: Unreadable) -> None:
+    def __init__(self, tables: TableFilter, catalog: Catalog, unreadable: Unreadable) -> None:
         self._tables = tables
         self._catalog = catalog
         self._unreadable = unreadable
@@ -55,10 +54,14 @@ class RowEvents:
         """Table ids begin anew: another file, another server."""
         self._layouts.clear()
 
-    def definitions_changed(self) -> None:
+    def definitions_changed(self, event: Event, schema: str, statement: str, committed_us: int) -> None:
         """The same table map may now mean another key."""
         self._known.clear()
-        self._catalog.forget()
+        ended_s = ev.ended_s(event.buf, event.start, event.timestamp, committed_us)
+        try:
+            self._catalog.definition_changed(schema, statement, ended_s)
+        except UnreadableData as error:
+            self._unreadable.note(event, error)
 
     def on_table_map(self, event: Event, transaction: Transaction | None) -> None:
         buf, start = event.buf, event.start
@@ -72,14 +75,15 @@ class RowEvents:
             return
         if len(self._known) >= _LAYOUTS_LIMIT:
             self._known.clear()
-        self._layouts[table_id] = self._known[body] = self._understood(event, body)
+        written_s = event.timestamp if transaction is None else transaction.committed_us // 1_000_000
+        self._layouts[table_id] = self._known[body] = self._understood(event, body, written_s)
 
-    def _understood(self, event: Event, body: bytes) -> TableLayout | None:
+    def _understood(self, event: Event, body: bytes, written_s: int) -> TableLayout | None:
         schema, table = names_of(body)
         if not self._tables.passes(schema, table):
             return _FILTERED
         try:
-            layout = layout_of(body, self._catalog)
+            layout = layout_of(body, self._catalog, written_s)
         except TableGone as gone:
             return self._set_aside(TableLayout(schema, table, (), (), skipped="table-gone"), gone)
         except UnreadableData as error:

@@ -12,7 +12,7 @@ import select
 import ssl
 import struct
 from collections.abc import Generator, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pymysql
 
@@ -42,9 +42,16 @@ class Event(NamedTuple):
     end: int
 
 
+class EventStream(Protocol):
+    """Events of a log, in its order."""
+
+    def events(self) -> Iterator[Event | None]:
+        """Events as they come; None when no more are waiting, and again from time to time while none come."""
+
+
 class BinlogStream:
     """
-    Events of one dump.
+    The EventStream of one dump.
 
     Raises SourceUnavailable when the connection ends or stays silent for `silence_seconds`, and what the server's
     error packets mean otherwise.
@@ -60,7 +67,7 @@ class BinlogStream:
         self._poll.register(self._socket, select.POLLIN)
 
     def events(self) -> Iterator[Event | None]:
-        """Events as they come; None when no more bytes are waiting, and again each 0.2 s while none come."""
+        """None is yielded when no more bytes are waiting, and again each 0.2 s."""
         buf, at = b"", 0
         while True:
             size = len(buf)

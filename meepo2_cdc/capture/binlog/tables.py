@@ -25,8 +25,19 @@ from meepo2_cdc.errors import UnreadableData
 ) = range(1, 14)  # fmt: skip
 
 
+class TableGone(UnreadableData):
+    """The table of an event no longer exists, and the event does not say what its key was."""
+
+
 class Catalog(Protocol):
     """What the server can be asked about, beside its log."""
+
+    def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
+        """
+        A statement that changes no rows was read; at the time `ended_s`, at the latest, it had been carried out.
+
+        Raises UnreadableData when it changed a table whose rows were read by a definition of later.
+        """
 
     def charset_of(self, collation: int) -> str | None:
         """The character set of a collation's number; None for bytes.  Raises UnreadableData if it is unknown."""
@@ -43,12 +54,16 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TableMap:
-    """A table-map event, read.  `metadata` maps the optional fields' codes to their bytes."""
+    """
+    A table-map event, read.  `metadata` maps the optional fields' codes to their bytes; `written_s` is the unix time
+    of its transaction, None if that is not known.
+    """
 
     schema: str
     table: str
     columns: tuple[t.Column, ...]
     metadata: dict[int, bytes]
+    written_s: int | None = None
 
     @property
     def qualified_table(self) -> str:
@@ -101,13 +116,13 @@ class TableLayout:
         return tuple(n for n in range(len(self.columns)) if bits >> n & 1)
 
 
-def layout_of(body: bytes, catalog: Catalog) -> TableLayout:
+def layout_of(body: bytes, catalog: Catalog, written_s: int | None = None) -> TableLayout:
     """
-    Understands a table-map event, from behind its table id to before its checksum.
+    Understands a table-map event, from behind its table id to before its checksum; `written_s` as in TableMap.
 
     Raises UnreadableData for a column type that this version does not know, and as the catalog does.
     """
-    table = read_table_map(body)
+    table = replace(read_table_map(body), written_s=written_s)
     key = _key_columns(table, catalog)
     parts = tuple(
         (column.index, column.unsigned, part_decoder(table.columns[column.index], column, catalog.text_decoder))

@@ -7,5 +7,5 @@ insert into parent values (1);
 insert into child values (10, 1);
   -> child write (10)
 delete from parent;
-  -> parent delete (1)
   -> child delete (10)
+  -> parent delete (1)

@@ -1,10 +1,10 @@
 -- A table without a key gives nothing, and is counted.
--- passed over: bare no-primary-key; unique_only no-primary-key
+-- passed over: bare no-primary-key; nullable no-primary-key
 create table bare (a int, b int);
-create table unique_only (a int not null unique, b int);
+create table nullable (a int unique, b int);
 create table t (id int primary key);
 insert into bare values (1, 1);
-insert into unique_only values (1, 1);
+insert into nullable values (1, 1);
 begin;
 insert into bare values (2, 2);
 insert into t values (1);

@@ -1,0 +1,35 @@
+"""
+The capture of a real source into a real Kafka, put together from the settings.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from meepo2_cdc.capture.binlog.source import BinlogSource
+from meepo2_cdc.capture.filter import TableFilter
+from meepo2_cdc.capture.service import CaptureService
+from meepo2_cdc.capture.topics import CaptureTopics
+from meepo2_cdc.config import Settings
+from meepo2_cdc.kafka.clients import connect
+from meepo2_cdc.kafka.writer import TransactionalWriter
+
+
+def capture_service(settings: Settings, *, once: bool = False) -> CaptureService:
+    topics = CaptureTopics(settings, connect(settings.kafka))
+    writer = TransactionalWriter(
+        settings.kafka,
+        transactional_id=f"{settings.prefix}.{settings.source.name}",
+        checkpoint_topic=topics.checkpoint,
+        source=settings.source.name,
+    )
+    source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
+    return CaptureService(settings, source, writer, topics, once=once)
+
+
+def server_id_of(settings: Settings) -> int:
+    """The replica number: as set, else the same one always for this prefix and source, above the usual ones."""
+    if settings.source.server_id is not None:
+        return settings.source.server_id
+    name = f"{settings.prefix}.{settings.source.name}"
+    return 1_000_000_000 + zlib.crc32(name.encode()) % 3_000_000_000

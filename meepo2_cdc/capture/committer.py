@@ -1,0 +1,79 @@
+"""
+Batches on their way into Kafka: one is committed by a thread of its own while the next is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from meepo2_cdc.kafka.writer import Message
+from meepo2_cdc.observe import metrics
+from meepo2_cdc.records import Action
+from meepo2_cdc.records.checkpoint import Checkpoint
+
+log = structlog.get_logger()
+_LOGGED_CHECKPOINTS_SECONDS = 60
+
+
+class Writer(Protocol):
+    """Where batches end, each whole or not at all."""
+
+    def open(self) -> Checkpoint | None:
+        """Shuts out every earlier writer, and only then reads the last checkpoint."""
+
+    def write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
+        """Commits messages and checkpoint together; raises when it did not, or does not know."""
+
+    def close(self) -> None: ...
+
+
+class _Flight(NamedTuple):
+    done: Future[None]
+    actions: dict[Action, int]
+    checkpoint: Checkpoint
+
+
+class Committer:
+    """Hands batches to the writer, one at a time and in order.  `executor` must have one thread."""
+
+    def __init__(self, writer: Writer, executor: Executor) -> None:
+        self._writer = writer
+        self._executor = executor
+        self._flight: _Flight | None = None
+        self._logged_at = time.monotonic()
+
+    def submit(self, messages: Mapping[str, list[Message]], actions: dict[Action, int], checkpoint: Checkpoint) -> None:
+        """Starts a commit, behind the one before."""
+        self.settle()
+        self._flight = _Flight(self._executor.submit(self._writer.write, messages, checkpoint), actions, checkpoint)
+
+    def settle_if_done(self) -> None:
+        """Raises early what a commit raised; waits for nothing."""
+        if self._flight is not None and self._flight.done.done():
+            self.settle()
+
+    def settle(self) -> None:
+        """Waits for the commit under way; raises what it raised."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        flight.done.result()
+        for action, count in flight.actions.items():
+            metrics.RECORDS.labels(action.value).inc(count)
+        metrics.SEQ.set(flight.checkpoint.seq)
+        if flight.checkpoint.committed_at is not None:
+            metrics.COMMITTED_AT.set(flight.checkpoint.committed_at.timestamp())
+        self._log(flight.checkpoint)
+
+    def _log(self, checkpoint: Checkpoint) -> None:
+        if time.monotonic() - self._logged_at > _LOGGED_CHECKPOINTS_SECONDS:
+            self._logged_at = time.monotonic()
+            log.info("Checkpoint committed", seq=checkpoint.seq, file=checkpoint.file, position=checkpoint.position)
+
+    def close(self) -> None:
+        self._executor.shutdown(cancel_futures=True)

@@ -1,0 +1,69 @@
+"""
+The whole history in Kafka against the whole history on the server.
+
+Final states alone catch none of the planted faults: a row that was written twice is there once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from meepo2_cdc.records import TableAction
+from tests import history, oracle
+from tests.history import Change, Read
+from tests.scenes import Scene
+
+_SHOWN = 5
+
+
+def differences(scene: Scene) -> list[str]:
+    """What is wrong, in words; empty when nothing is."""
+    reads = scene.reads()
+    actions = history.actions(reads)
+    truth = oracle.truth(scene.server, scene.database)
+    assert sum(map(len, truth.values())) > 0, "the load did nothing, and proves nothing"
+    return [
+        *_of_seq(actions),
+        *_of_order(reads),
+        *(line for table, changes in truth.items() for line in _of_table(scene, actions, table, changes)),
+    ]
+
+
+def _of_seq(actions: list[TableAction]) -> Iterator[str]:
+    """Numbers must follow one another, from the first to the last."""
+    seqs = [action.seq for action in actions]
+    repeated = [seq for seq, count in Counter(seqs).items() if count > 1]
+    missing = sorted(set(range(seqs[0], seqs[-1] + 1)) - set(seqs)) if seqs else []
+    if repeated:
+        yield f"seq: {len(repeated)} numbers are there more than once, such as {repeated[:_SHOWN]}"
+    if missing:
+        yield f"seq: {len(missing)} numbers are missing, such as {missing[:_SHOWN]}"
+
+
+def _of_order(reads: list[Read]) -> Iterator[str]:
+    """Within a partition, offsets and seq must rise together."""
+    for before, after in zip(reads, reads[1:], strict=False):
+        if before[:2] == after[:2] and before.action and after.action and before.action.seq >= after.action.seq:
+            yield f"order: seq {after.action.seq} follows {before.action.seq} in {after.topic}[{after.partition}]"
+            return
+
+
+def _of_table(scene: Scene, actions: list[TableAction], table: str, truth: list[Change]) -> Iterator[str]:
+    ours = [(one.action.value, one.pk) for one in actions if one.table == table]
+    wanted, found = Counter(truth), Counter(ours)
+    if wanted != found:
+        lost, repeated = wanted - found, found - wanted
+        yield f"{table}: {lost.total()} lost, such as {list(lost)[:_SHOWN]}"
+        yield f"{table}: {repeated.total()} too many, such as {list(repeated)[:_SHOWN]}"
+    should, are = history.by_key(truth), history.by_key(ours)
+    wrong = [pk for pk in should.keys() | are.keys() if should.get(pk) != are.get(pk)]
+    if wrong:
+        yield f"{table}: {len(wrong)} keys have another history, such as {wrong[:_SHOWN]}"
+    if history.folded(ours) != (rows := _rows(scene, table)):
+        yield f"{table}: {len(history.folded(ours) ^ rows)} rows differ from SELECT"
+
+
+def _rows(scene: Scene, table: str) -> set[tuple[int | str, ...]]:
+    places = oracle.key_columns(scene.server, scene.database)[table]
+    return {tuple(list(row.values())[place - 1] for place in places) for row in scene.ask(f"SELECT * FROM {table}")}

@@ -1,0 +1,40 @@
+"""
+Where a capture is right now, by the checkpoints that it commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import TopicPartition
+
+from meepo2_cdc.records.checkpoint import Checkpoint, decode_checkpoint
+from tests.command import until
+from tests.history import consumer
+from tests.scenes import Scene
+
+
+@contextmanager
+def checkpoints(scene: Scene) -> Iterator[Callable[[Callable[[Checkpoint], bool], str], Checkpoint]]:
+    """A function that waits for the next committed checkpoint of which something is true."""
+    watching = consumer(scene.kafka, **{"isolation.level": "read_committed"})
+    topic = f"{scene.prefix}.checkpoints.db"
+    until(lambda: topic in watching.list_topics(timeout=30).topics, f"the topic {topic}")
+    _, end = watching.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+    watching.assign([TopicPartition(topic, 0, end)])
+
+    def wait(true_of: Callable[[Checkpoint], bool], what: str) -> Checkpoint:
+        def found() -> Checkpoint | None:
+            message = watching.poll(0.01)
+            if message is None or message.error() is not None or message.value() is None:
+                return None
+            checkpoint = decode_checkpoint(message.value())
+            return checkpoint if true_of(checkpoint) else None
+
+        return until(found, f"a checkpoint {what}")
+
+    try:
+        yield wait
+    finally:
+        watching.close()

@@ -1,0 +1,160 @@
+"""
+A mixed load on three tables, from four connections, out of one seed.
+
+What a statement fails for (a deadlock, a key that is taken) is part of the load: the transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pymysql
+
+from tests.scenes import Scene
+
+CONNECTIONS = 4
+TABLES = ("number", "word", "pair")
+BULK_ROWS = 60_000
+_EXPECTED_ERRORS = (1062, 1205, 1213)  # a key that is taken, a lock that was not had, a deadlock
+_KEYS = 400
+_REPLACED = 1500
+
+Cursor = Any
+
+
+def prepare(scene: Scene) -> None:
+    """The tables; the key of the last has its columns in another order than the table."""
+    scene.run(
+        "CREATE TABLE number (id BIGINT PRIMARY KEY, n INT, pad VARCHAR(80))",
+        "CREATE TABLE word (id VARCHAR(40) PRIMARY KEY, n INT)",
+        "CREATE TABLE pair (a INT, b VARCHAR(20), n INT, PRIMARY KEY (b, a))",
+        "CREATE TABLE bulk (id INT PRIMARY KEY, pad VARCHAR(20))",
+    )
+
+
+def insert_bulk(scene: Scene, first: int) -> None:
+    """One INSERT ... SELECT whose rows do not fit into one Kafka transaction."""
+    digits = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5)"
+    tens = " UNION ".join(f"SELECT {n}" + (" d" if n == 0 else "") for n in range(10))
+    scene.run(
+        f"INSERT INTO bulk SELECT {first} + a.d * 10000 + b.d * 1000 + c.d * 100 + d.d * 10 + e.d, 'x'"
+        f" FROM {digits} a, ({tens}) b, ({tens}) c, ({tens}) d, ({tens}) e"
+    )
+
+
+class Load:
+    """Runs from `start` to `stop`; `stop` raises what a connection ended by."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self._scene = scene
+        self._ended = threading.Event()
+        self._failures: list[BaseException] = []
+        self.transactions = 0
+        self._threads = [threading.Thread(target=self._run, args=(seed * 100 + n,)) for n in range(CONNECTIONS)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def _run(self, seed: int) -> None:
+        try:
+            with self._scene.server.connect(self._scene.database) as connection:
+                connection.autocommit(False)
+                dice = random.Random(seed)  # noqa: S311 - a load, not a secret
+                while not self._ended.is_set():
+                    _transaction(connection, dice)
+                    self.transactions += 1
+        except BaseException as error:  # noqa: BLE001 - told to the test by `stop`
+            self._failures.append(error)
+
+
+def _transaction(connection: pymysql.Connection[Any], dice: random.Random) -> None:
+    with connection.cursor() as cursor:
+        try:
+            for _ in range(dice.choice((1, 1, 2, 5, 12))):
+                _pick(dice)(cursor, dice)
+            if dice.random() < 0.1:
+                connection.rollback()
+            else:
+                connection.commit()
+        except pymysql.err.MySQLError as error:
+            connection.rollback()
+            if error.args[0] not in _EXPECTED_ERRORS:
+                raise
+
+
+def _pick(dice: random.Random) -> Callable[[Cursor, random.Random], None]:
+    return dice.choices(list(_STATEMENTS), list(_STATEMENTS.values()))[0]
+
+
+def _key(dice: random.Random) -> int:
+    return dice.randrange(_KEYS)
+
+
+def _insert(cursor: Cursor, dice: random.Random) -> None:
+    rows = [(_key(dice), dice.randrange(9)) for _ in range(dice.choice((1, 3, 20)))]
+    cursor.executemany("INSERT IGNORE INTO number (id, n, pad) VALUES (%s, %s, 'x')", rows)
+    cursor.execute("INSERT IGNORE INTO word VALUES (%s, 1)", (f"w {_key(dice)}☃",))
+    cursor.execute("INSERT IGNORE INTO pair VALUES (%s, %s, 1)", (_key(dice), f"b{dice.randrange(5)}"))
+
+
+def _upsert(cursor: Cursor, dice: random.Random) -> None:
+    cursor.execute(
+        "INSERT INTO word VALUES (%s, 1) ON DUPLICATE KEY UPDATE n = n + 1", (f"w {_key(dice)}☃",)
+    )
+    cursor.execute(
+        "INSERT INTO pair VALUES (%s, 'b0', 1) ON DUPLICATE KEY UPDATE n = n + 1", (_key(dice),)
+    )
+
+
+def _update(cursor: Cursor, dice: random.Random) -> None:
+    first = _key(dice)
+    cursor.execute("UPDATE number SET n = n + 1 WHERE id BETWEEN %s AND %s", (first, first + dice.randrange(30)))
+    cursor.execute("UPDATE pair SET n = n + 1 WHERE a = %s", (_key(dice),))
+
+
+def _change_key(cursor: Cursor, dice: random.Random) -> None:
+    cursor.execute("UPDATE number SET id = %s WHERE id = %s", (_key(dice), _key(dice)))
+    cursor.execute("UPDATE word SET id = %s WHERE id = %s", (f"w {_key(dice)}☃", f"w {_key(dice)}☃"))
+
+
+def _delete(cursor: Cursor, dice: random.Random) -> None:
+    first = _key(dice)
+    cursor.execute("DELETE FROM number WHERE id BETWEEN %s AND %s", (first, first + dice.randrange(20)))
+    cursor.execute("DELETE FROM pair WHERE a = %s", (_key(dice),))
+
+
+def _replace(cursor: Cursor, dice: random.Random) -> None:
+    first = 10_000 + dice.randrange(3) * 1000
+    rows = [(first + n, dice.randrange(9)) for n in range(_REPLACED)]
+    cursor.executemany("REPLACE INTO number (id, n, pad) VALUES (%s, %s, 'replaced')", rows)
+
+
+def _savepoint(cursor: Cursor, dice: random.Random) -> None:
+    cursor.execute("SAVEPOINT a")
+    _insert(cursor, dice)
+    cursor.execute("SAVEPOINT b")
+    _update(cursor, dice)
+    cursor.execute(dice.choice(("ROLLBACK TO a", "ROLLBACK TO b", "RELEASE SAVEPOINT b")))
+    _upsert(cursor, dice)
+
+
+_STATEMENTS: dict[Callable[[Cursor, random.Random], None], int] = {
+    _insert: 30,
+    _upsert: 20,
+    _update: 20,
+    _change_key: 10,
+    _delete: 15,
+    _savepoint: 10,
+    _replace: 1,
+}
