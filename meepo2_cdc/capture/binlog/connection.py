@@ -112,7 +112,7 @@ def _socket_of(connection: pymysql.Connection[Any]) -> socket.socket:
 _PLACEHOLDER = "00000000-0000-0000-0000-000000000001:1"
 
 
-class _DumpConnection(pymysql.Connection):  # type: ignore[type-arg]
+class _DumpConnection(pymysql.Connection):
     """Puts the GTID set into the dump command: python-mysql-replication cannot encode sets with tags."""
 
     def __init__(self, gtid_set: str, **arguments: Any) -> None:
@@ -124,7 +124,7 @@ class _DumpConnection(pymysql.Connection):  # type: ignore[type-arg]
             gtids = encoded_gtid_set(MysqlGtidSet(self._gtid_set))
             command = data[4:_GTIDS_AT] + struct.pack("<I", len(gtids)) + gtids
             data = struct.pack("<I", len(command)) + command
-        super()._write_bytes(data)
+        super()._write_bytes(data)  # type: ignore[misc]  # the stubs know the public names only
 
 
 class _Replica(BinLogStreamReader):  # type: ignore[misc]
