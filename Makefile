@@ -5,7 +5,7 @@ MINUTES ?= 60
 SERVERS := mysql mysql9? mariadb kafka registry
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check services services-stop faults bench format clean
+.PHONY: help setup demo test check services services-stop faults bench docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ faults: setup  ## the fault tests for longer: make faults MINUTES=60
 bench: setup  ## capture beside a plain pymysqlreplication loop, over one binlog
 	@$(BIN)/python -m tests.services up mysql kafka
 	$(BIN)/python -m tests.benchmarks.capture
+
+docs: setup  ## make the reference pages from the program
+	@$(BIN)/python -m tests.reference
 
 format: setup  ## format the code
 	$(BIN)/ruff format .

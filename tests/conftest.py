@@ -34,7 +34,5 @@ def prefix() -> str:
 def _address(name: str) -> str:
     found = addresses.address(name)
     if found is None:
-        pytest.fail(
-            f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}"
-        )
+        pytest.fail(f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}")
     return found

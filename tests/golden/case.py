@@ -10,9 +10,9 @@ A golden case: SQL, and below each statement the records that it must give.
       -> seat delete (1, 7)
       -> seat write (1, 8)
 
-A statement begins at the margin and goes on in the indented lines below it.  `read;` is no SQL: all that was written
-so far is read there, as by a capture that keeps up.  `${db}` is the case's database, `${files}` the folder of data files.
-Knows this form only; runs nothing.
+A statement begins at the margin and goes on in the indented lines below it.  Two are no SQL: what stands in front of
+`start;` was written before the capture's start, and at `read;` all that was written is read, as by a capture that keeps
+up.  `${db}` is the case's database, `${files}` the folder of data files.  Knows this form only; runs nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meepo2_cdc.records import KeyPart, TableAction
 HERE = Path(__file__).parent
 SERVERS = ("mysql", "mysql9", "mariadb")
 METADATA = ("full", "default")
-READ = "read;"
+START, READ = "start;", "read;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Case:
     metadata: tuple[str, ...]
     stops_by_default: str | None
     passed_over: tuple[str, ...]
+    before: tuple[str, ...]
     statements: tuple[Statement, ...]
 
     def __str__(self) -> str:
@@ -61,7 +62,8 @@ def read_case(path: Path) -> Case:
     known = {"servers", "metadata", "stops with default metadata", "passed over"}
     if unknown := directives.keys() - known:
         raise ValueError(f"{path.name} has the unknown directive {', '.join(unknown)}")
-    statements = tuple(_statements(path, lines))
+    statements = _statements(path, lines)
+    start = next((n for n, one in enumerate(statements) if one.sql == START), -1)
     return Case(
         path.stem,
         head[0],
@@ -69,7 +71,8 @@ def read_case(path: Path) -> Case:
         _words(directives, "metadata", METADATA),
         directives.get("stops with default metadata"),
         tuple(one.strip() for one in directives.get("passed over", "").split(";") if one),
-        statements,
+        tuple(one.sql for one in statements[: max(start, 0)]),
+        tuple(statements[start + 1 :]),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from pymysql.cursors import Cursor
 
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.observe import metrics
@@ -45,11 +46,13 @@ class Playing:
 
     def play(self) -> str:
         """Runs the statements and reads; the case's own text again, with the records that came."""
-        with (
-            reading(self._log, self._database) as log,
-            self._log.connect(self._database, local_infile=True) as session,
-            session.cursor() as cursor,
-        ):
+        with self._log.connect(self._database, local_infile=True) as session, session.cursor() as cursor:
+            for sql in self._case.before:
+                cursor.execute(self._filled(sql))
+            return self._play(cursor)
+
+    def _play(self, cursor: Cursor) -> str:
+        with reading(self._log, self._database) as log:
             for statement in self._case.statements:
                 if statement.sql == READ:
                     self._reads += log.up_to(self._log.end())

@@ -92,7 +92,7 @@ class Definitions:
         Whether the statement that made the definition has been read: then the event was written behind it, although
         its time, which is that of its statement's beginning, may be earlier.
         """
-        return any(ended_s >= made_s and _is_named(text, schema, names) for text, schema, ended_s in self._changes)
+        return any(ended_s > made_s and _may_name(text, schema, names) for text, schema, ended_s in self._changes)
 
     def changed(self, schema: str, statement: str, ended_s: float) -> None:
         """
@@ -102,11 +102,11 @@ class Definitions:
         """
         text = statement.lower()
         self._changes.append((text, schema, ended_s))
-        for names in [names for names in self._known if _is_named(text, schema, names)]:
-            if self._known.pop(names).asked_s > ended_s and _changes_tables(text):
+        for names in [names for names in self._known if _may_name(text, schema, names)]:
+            if self._known.pop(names).asked_s > ended_s and _TABLE_STATEMENT.match(text) and _names(text, schema, names):
                 raise UnreadableData(
-                    f"{'.'.join(names)} was changed after the events before, which were read by its present definition;"
-                    " their keys may have been others",
+                    f"{'.'.join(names)} changed after the event was written: the events before were read by its"
+                    " definition of now, and their keys may have been others",
                     fix=METADATA_FIX,
                 )
 
@@ -167,14 +167,19 @@ def _key_of(rows: list[dict[str, Any]], indexes: list[dict[str, Any]]) -> Iterat
 # -- which tables a statement changes
 
 
-def _is_named(text: str, schema: str, names: tuple[str, str]) -> bool:
+_TABLE_STATEMENT = re.compile(r"(?:alter|create|drop|rename)\b[\w\s]*?\b(?:table|index)\b")
+
+
+def _may_name(text: str, schema: str, names: tuple[str, str]) -> bool:
     """
     Whether a statement, in small letters, may be about a table.  A name that is not ASCII always may: statements are
     logged in the character set of their session.
     """
+    return not "".join(names).isascii() or _names(text, schema, names)
+
+
+def _names(text: str, schema: str, names: tuple[str, str]) -> bool:
     wanted, table = names[0].lower(), names[1].lower()
-    if not (wanted + table).isascii():
-        return True
     if re.match(r"\w+\s+(?:database|schema)\b", text):
         return _has_word(text, wanted)
     return (schema.lower() == wanted or _has_word(text, wanted)) and _has_word(text, table)
@@ -183,13 +188,6 @@ def _is_named(text: str, schema: str, names: tuple[str, str]) -> bool:
 def _has_word(text: str, name: str) -> bool:
     spellings = {name, name.replace("`", "``"), name.replace('"', '""')}
     return any(re.search(rf"(?<![\w$]){re.escape(spelling)}(?![\w$])", text) for spelling in spellings)
-
-
-_TABLE_STATEMENT = re.compile(r"(?:alter|create|drop|rename)\b[\w\s]*?\b(?:table|index)\b")
-
-
-def _changes_tables(text: str) -> bool:
-    return _TABLE_STATEMENT.match(text) is not None
 
 
 # -- columns

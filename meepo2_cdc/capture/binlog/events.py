@@ -194,7 +194,7 @@ def ended_s(buf: bytes, start: int, began_s: int, committed_us: int) -> float:
     """
     if committed_us % 1_000_000:
         return committed_us / 1_000_000
-    return began_s + int.from_bytes(buf[start + 4 : start + 8], "little") + 2
+    return began_s + int.from_bytes(buf[start + 4 : start + 8], "little") + 1
 
 
 _COMMENT = re.compile(r"\s+|/\*(?![!M]).*?\*/|(?:#|--(?=\s|$))[^\n]*(?:\n|$)|/\*M?!\d*|\*/|[;(]", re.DOTALL)

@@ -1,7 +1,8 @@
 -- Another column becomes the key, and no column changes.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (a int not null, b int not null, primary key (a));
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values (1, 10);
   -> t write (1)
 set timestamp = default;

@@ -1,7 +1,8 @@
 -- A table that is made anew under its name, with another key.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (a int, b int not null, primary key (a));
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values (1, 10);
   -> t write (1)
 set timestamp = default;

@@ -1,7 +1,8 @@
 -- The labels of an ENUM change their numbers.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (e enum('a', 'b') primary key, v int);
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values ('a', 10);
   -> t write ('a')
 set timestamp = default;

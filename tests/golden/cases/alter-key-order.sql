@@ -1,7 +1,8 @@
 -- The key's parts change their order.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (a int, b int, primary key (a, b));
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values (1, 10);
   -> t write (1, 10)
 set timestamp = default;

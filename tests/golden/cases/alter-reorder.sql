@@ -1,7 +1,8 @@
 -- Columns of one type that trade places.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (v int not null, id int primary key);
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values (10, 1);
   -> t write (1)
 set timestamp = default;

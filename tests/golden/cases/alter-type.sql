@@ -1,7 +1,8 @@
 -- A key of another type, before the rows of the former one are read.
 -- stops with default metadata: changed after the event was written
-set timestamp = unix_timestamp() - 100;
 create table t (id int primary key, v int);
+start;
+set timestamp = unix_timestamp() - 100;
 insert into t values (1, 10);
   -> t write (1)
 set timestamp = default;
