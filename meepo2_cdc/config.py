@@ -79,7 +79,7 @@ class SourceSettings(_Frozen):
 
     dsn: SecretStr | None = None
     """Address of the server: mysql://user:password@host:port/ (also mysql+pymysql:// and mariadb://), each
-    part percent-encoded. Secret."""
+    part percent-encoded; a database in it is not looked at, see tables. Secret."""
     dsn_file: Path | None = None
     """File that holds the dsn, in place of it."""
     name: TopicPart = "db"
@@ -145,7 +145,7 @@ class CaptureSettings(_Frozen):
     """What happens at an event that cannot be read: stop ends the capture with exit code 5; skip counts it,
     names it in the log and goes on."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on which health and Prometheus metrics are served; not served unless given."""
+    """Port on 127.0.0.1 at which Prometheus metrics are served; not served unless given."""
 
 
 class TopicsSettings(_Frozen):

@@ -53,7 +53,7 @@ def parse_dsn(dsn: str, setting: str, password_file: Path | None = None) -> Sour
         )
     if not url.host or not url.username or "@" in url.host:
         raise ConfigError(f"{setting} has no readable user and host (an @ in a password is written %40)", fix=_FORM)
-    _refuse_extras(setting, url.database, set(url.query))
+    _refuse_parameters(setting, set(url.query))
     password = str(url.password or "")
     if password_file is not None:
         if password:
@@ -62,13 +62,12 @@ def parse_dsn(dsn: str, setting: str, password_file: Path | None = None) -> Sour
     return SourceAddress(url.host, url.port or 3306, url.username, password)
 
 
-def _refuse_extras(setting: str, database: str | None, parameters: set[str]) -> None:
-    """What a DSN can say but would be ignored here is refused, so that nobody believes it is in force."""
-    if database:
-        raise ConfigError(
-            f"{setting} names the database {database!r}, but a binlog is the whole server's",
-            fix=f'Leave it out, and set tables = ["{database}.*"] to capture this database only.',
-        )
+def _refuse_parameters(setting: str, parameters: set[str]) -> None:
+    """
+    Parameters that would be ignored are refused, so that nobody believes them to be in force.
+
+    A database is not: the DSNs that people have name one, and which tables are captured is another setting.
+    """
     if parameters - {"charset"}:  # every SQLAlchemy DSN has a charset, and it changes nothing here
         raise ConfigError(
             f"{setting} has the parameters {', '.join(sorted(parameters))}, which are not read",

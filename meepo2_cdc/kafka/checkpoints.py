@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from meepo2_cdc.errors import Error
+from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.records.checkpoint import Checkpoint, decode_checkpoint
 
 TOPIC_CONFIG = {
@@ -31,29 +32,44 @@ def read_checkpoint(kafka: Mapping[str, str], topic: str, source: str) -> Checkp
     Reads up to the high watermark, never to "the end of the partition": under read_committed that end is where the
     first open transaction begins, and may hide the newest checkpoint.
     """
-    consumer = Consumer({
-        **kafka,
-        "group.id": f"meepo2-cdc.none.{source}",  # required by the client; nothing is committed or joined
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        "fetch.queue.backoff.ms": 10,
-        "fetch.wait.max.ms": 20,
-    })  # fmt: skip
+    extent = _extent(kafka, topic)
+    if extent is None:
+        return None
+    low, high = extent
+    consumer = _consumer(kafka, "read_committed")
     try:
-        partition = TopicPartition(topic, 0)
-        try:
-            low, high = consumer.get_watermark_offsets(partition, timeout=30)
-        except KafkaException as error:
-            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
-                return None
-            raise
         newest = _last(consumer, topic, source, max(low, high - _TAIL), high)
         if newest is None and high - _TAIL > low:
             newest = _last(consumer, topic, source, OFFSET_BEGINNING, high)
         return None if newest is None else decode_checkpoint(newest)
     finally:
         consumer.close()
+
+
+def _consumer(kafka: Mapping[str, str], isolation: str) -> Consumer:
+    return Consumer({
+        **quiet(kafka),
+        "group.id": "meepo2-cdc.none",  # required by the client; nothing is committed or joined
+        "enable.auto.commit": False,
+        "isolation.level": isolation,
+        "enable.partition.eof": True,
+        "fetch.queue.backoff.ms": 10,
+        "fetch.wait.max.ms": 20,
+    })  # fmt: skip
+
+
+def _extent(kafka: Mapping[str, str], topic: str) -> tuple[int, int] | None:
+    """First offset and high watermark; asked as read_uncommitted, since the other view ends before open transactions."""
+    consumer = _consumer(kafka, "read_uncommitted")
+    try:
+        found = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+            return None
+        raise
+    finally:
+        consumer.close()
+    return found
 
 
 def _last(consumer: Consumer, topic: str, source: str, start: int, high: int) -> bytes | None:

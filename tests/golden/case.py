@@ -4,6 +4,7 @@ A golden case: SQL, and below each statement the records that it must give.
     -- The sentence that is the case's name.
     -- servers: mysql mysql9          only these; all unless said
     -- metadata: full                 or default; both unless said
+    -- stops: WORDS OF THE MESSAGE    reading ends with UnreadableData that has these words
     -- stops with default metadata: WORDS OF THE MESSAGE
     -- passed over: TABLE REASON      rows of this table are counted as passed over, for this reason
     update seat set col_no = 8;
@@ -45,7 +46,7 @@ class Case:
     about: str
     servers: tuple[str, ...]
     metadata: tuple[str, ...]
-    stops_by_default: str | None
+    stops: dict[str, str]
     passed_over: tuple[str, ...]
     before: tuple[str, ...]
     statements: tuple[Statement, ...]
@@ -59,7 +60,7 @@ def read_case(path: Path) -> Case:
     lines = path.read_text(encoding="utf-8").splitlines()
     head = [line[3:] for line in lines if line.startswith("-- ")]
     directives = dict(found.groups() for line in head if (found := re.fullmatch(r"([a-z ]+): (.+)", line)))
-    known = {"servers", "metadata", "stops with default metadata", "passed over"}
+    known = {"servers", "metadata", "stops", "stops with default metadata", "passed over"}
     if unknown := directives.keys() - known:
         raise ValueError(f"{path.name} has the unknown directive {', '.join(unknown)}")
     statements = _statements(path, lines)
@@ -69,7 +70,7 @@ def read_case(path: Path) -> Case:
         head[0],
         _words(directives, "servers", SERVERS),
         _words(directives, "metadata", METADATA),
-        directives.get("stops with default metadata"),
+        _stops(directives),
         tuple(one.strip() for one in directives.get("passed over", "").split(";") if one),
         tuple(one.sql for one in statements[: max(start, 0)]),
         tuple(statements[start + 1 :]),
@@ -81,6 +82,14 @@ def _words(directives: dict[str, str], name: str, allowed: tuple[str, ...]) -> t
     if not words or not set(words) <= set(allowed):
         raise ValueError(f"{name}: {' '.join(words)}; expected some of {', '.join(allowed)}")
     return words
+
+
+def _stops(directives: dict[str, str]) -> dict[str, str]:
+    """By kind of metadata, what the message says."""
+    if "stops" in directives:
+        return dict.fromkeys(METADATA, directives["stops"])
+    by_default = directives.get("stops with default metadata")
+    return {} if by_default is None else {"default": by_default}
 
 
 def _statements(path: Path, lines: list[str]) -> list[Statement]:

@@ -118,6 +118,11 @@ class ChangeReader:
         gtid = transaction.gtid if rows_done else None
         return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no transaction has come yet that counts."""
+        return self._since is not None
+
     def _undecided(self) -> Undecided | None:
         # prepared transactions are kept in the order in which they came
         return next((prepared.begins for prepared in self._prepared.values()), None)

@@ -103,7 +103,11 @@ class Definitions:
         text = statement.lower()
         self._changes.append((text, schema, ended_s))
         for names in [names for names in self._known if _may_name(text, schema, names)]:
-            if self._known.pop(names).asked_s > ended_s and _TABLE_STATEMENT.match(text) and _names(text, schema, names):
+            if (
+                self._known.pop(names).asked_s > ended_s
+                and _TABLE_STATEMENT.match(text)
+                and _names(text, schema, names)
+            ):
                 raise UnreadableData(
                     f"{'.'.join(names)} changed after the event was written: the events before were read by its"
                     " definition of now, and their keys may have been others",

@@ -198,16 +198,28 @@ def ended_s(buf: bytes, start: int, began_s: int, committed_us: int) -> float:
 
 
 _COMMENT = re.compile(r"\s+|/\*(?![!M]).*?\*/|(?:#|--(?=\s|$))[^\n]*(?:\n|$)|/\*M?!\d*|\*/|[;(]", re.DOTALL)
+_SET_STATEMENT = re.compile(r"SET\s+STATEMENT\s(?:'[^']*'|\"[^\"]*\"|[^'\"])*?\sFOR\s", re.IGNORECASE)  # MariaDB
 _WORD = re.compile(r"[A-Za-z]+")
-_NAME = r"(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\s.`\";(/]+)"
-_TRUNCATE = re.compile(rf"TRUNCATE\s+(?:TABLE\s+)?{_NAME}(?:\s*\.\s*{_NAME})?", re.IGNORECASE)
-_ROW_STATEMENTS = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD"))
+_GAP = r"(?:\s|/\*.*?\*/|(?:#|--(?=\s))[^\n]*\n)*"
+_NAME = r"(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$]+)"
+_TRUNCATE = re.compile(
+    rf"TRUNCATE(?![\w$]){_GAP}(?:TABLE(?![\w$]){_GAP})?{_NAME}(?:{_GAP}\.{_GAP}{_NAME})?", re.IGNORECASE | re.DOTALL
+)
+# a SELECT is logged when a function that it calls changes rows
+_ROW_STATEMENT = re.compile(
+    r"(?:ANALYZE\s+(?:FORMAT\s*=\s*\w+\s+)?)?(?:INSERT|UPDATE|DELETE|REPLACE|LOAD|WITH|SELECT)(?![\w$])", re.IGNORECASE
+)
+_CREATE_TABLE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?TABLE(?![\w$])(.*)", re.IGNORECASE | re.DOTALL)
+_ROWS_SOURCE = re.compile(r"(?<![\w$])(?:SELECT|TABLE|VALUES\s*(?:ROW\s*)?\()", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|/\*.*?\*/|(?:#|--(?=\s))[^\n]*", re.DOTALL
+)
 
 
 def bare(statement: str) -> str:
-    """The statement without what stands in front of its first word: space, comments, the marks of version comments."""
+    """The statement without what stands in front of its first word: space, comments, marks of version comments, settings."""
     at = 0
-    while found := _COMMENT.match(statement, at):
+    while found := _COMMENT.match(statement, at) or _SET_STATEMENT.match(statement, at):
         at = found.end()
     return statement[at:]
 
@@ -219,13 +231,15 @@ def first_words(statement: str, count: int = 2) -> tuple[str, ...]:
 
 def changes_rows(statement: str) -> bool:
     """Whether a bare statement changes rows, so that the log holds its text and not its rows."""
-    word = _WORD.match(statement)
-    return word is not None and word[0].upper() in _ROW_STATEMENTS
+    if _ROW_STATEMENT.match(statement):
+        return True
+    created = _CREATE_TABLE.match(statement)
+    return created is not None and _ROWS_SOURCE.search(_QUOTED.sub("''", created[1])) is not None
 
 
 def truncated_table(schema: str, statement: str) -> tuple[str, str] | None:
     """Schema and table that a bare statement truncates; None for any other statement."""
-    found = _TRUNCATE.match(_without_comments(statement))
+    found = _TRUNCATE.match(statement)
     if found is None:
         return None
     first, second = found[1], found[2]
@@ -244,10 +258,6 @@ def xid_of(statement: str) -> str:
 def is_one_phase(buf: bytes, start: int) -> bool:
     """Whether an XA prepare event is in truth a commit (libbinlogevents control_events.h, XA_prepare_event)."""
     return bool(buf[start])
-
-
-def _without_comments(statement: str) -> str:
-    return re.sub(r"/\*.*?\*/", " ", statement, flags=re.DOTALL)
 
 
 def _unquoted(name: str) -> str:
