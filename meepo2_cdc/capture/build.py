@@ -17,14 +17,18 @@ from meepo2_cdc.kafka.writer import TransactionalWriter
 
 def capture_service(settings: Settings, *, once: bool = False) -> CaptureService:
     topics = CaptureTopics(settings, connect(settings.kafka))
-    writer = TransactionalWriter(
+    source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
+    return CaptureService(settings, source, writer_of(settings, topics), topics, once=once)
+
+
+def writer_of(settings: Settings, topics: CaptureTopics) -> TransactionalWriter:
+    """Its transactional id is the same on every host: that is what fences a predecessor."""
+    return TransactionalWriter(
         settings.kafka,
         transactional_id=f"{settings.prefix}.{settings.source.name}",
         checkpoint_topic=topics.checkpoint,
         source=settings.source.name,
     )
-    source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
-    return CaptureService(settings, source, writer, topics, once=once)
 
 
 def server_id_of(settings: Settings) -> int:

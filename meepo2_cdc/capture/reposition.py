@@ -1,33 +1,78 @@
 """
 Moving the checkpoint by hand: to where a capture shall go on.
 
-The running capture is fenced first, as by any successor; seq goes on, so that consumers see newer records, not repeated
-ones.
+A capture that runs is fenced first, as by any successor, and goes on from there when it is started again.  seq goes on
+too, so that consumers see newer records and not repeated ones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from contextlib import closing
+from dataclasses import dataclass
 
 from meepo2_cdc.capture.binlog.changes import ChangeReader
+from meepo2_cdc.capture.binlog.source import BinlogSource
 from meepo2_cdc.capture.binlog.start import Start
 from meepo2_cdc.capture.binlog.transactions import IDLE, Position
+from meepo2_cdc.capture.build import server_id_of, writer_of
+from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq
 from meepo2_cdc.capture.filter import TableFilter
-from meepo2_cdc.capture.service import CaptureService, Source
+from meepo2_cdc.capture.service import Source
+from meepo2_cdc.capture.topics import CaptureTopics
+from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.kafka.checkpoints import read_checkpoint
+from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
 
-_NOTHING = TableFilter(["!*.*"])
+_NOTHING = TableFilter(("!*.*",))
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """From the checkpoint in force, if there is one, to another position."""
+    """From the checkpoint in force, if there is one, to another."""
 
     before: Checkpoint | None
-    after: Position
+    after: Checkpoint
+
+
+def move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> Move:
+    """
+    Commits a checkpoint at `target`, in any form that --start takes.
+
+    Raises ConfigError for a target that is not in the log, or, with `only_back`, not before the checkpoint in force.
+    """
+    topics = CaptureTopics(settings, connect(settings.kafka))
+    tables = TableFilter(settings.tables)
+    with closing(BinlogSource(settings.source, server_id_of(settings), tables)) as source:
+        source.prepare()
+        position = resolved(source, source.begin(target))
+        if dry_run:
+            before = read_checkpoint(settings.kafka, topics.checkpoint, settings.source.name)
+        else:
+            topics.ensure_checkpoint_topic()
+            writer = writer_of(settings, topics)
+            before = writer.open()
+        if only_back:
+            _refuse_forward(before, position)
+        seq = first_seq() if before is None else before.seq
+        name = settings.source.name
+        after = checkpoint_at(position, source, name=name, seq=seq, tables=tables.globs, committed_us=None)
+        if not dry_run:
+            writer.write({}, after)
+        return Move(before, after)
+
+
+def _refuse_forward(before: Checkpoint | None, position: Position) -> None:
+    if before is None:
+        raise ConfigError("there is no checkpoint to rewind", fix="See --prefix and --source-name.")
+    now, then = LogPosition(before.file, before.position), LogPosition(position.file, position.offset)
+    if then.order > now.order:
+        raise ConfigError(
+            f"the checkpoint is {now}, and {then} lies behind it: that would leave changes out",
+            fix="`meepo2-cdc checkpoint set` goes there all the same.",
+        )
 
 
 def resolved(source: Source, start: Start) -> Position:
@@ -43,9 +88,9 @@ def resolved(source: Source, start: Start) -> Position:
     here = reader.reading
     with source.read(start.position) as stream:
         for change in reader.changes(stream):
-            if change is IDLE and here.file:
-                break
             if not reader.is_waiting:
                 return here
             here = reader.reading
+            if change is IDLE and here.file:
+                break
     return here

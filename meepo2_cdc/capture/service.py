@@ -7,37 +7,33 @@ its source and its writer by their ports only.
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import stamina
 import structlog
 
-import meepo2_cdc
 from meepo2_cdc.capture.binlog.changes import ChangeReader
 from meepo2_cdc.capture.binlog.start import Start
 from meepo2_cdc.capture.binlog.stream import EventStream
 from meepo2_cdc.capture.binlog.tables import Catalog
 from meepo2_cdc.capture.binlog.transactions import IDLE, Mark, Position, Rows, Since
+from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq
 from meepo2_cdc.capture.committer import Committer, Writer
 from meepo2_cdc.capture.encoder import Encoder, Topic
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import SourceUnavailable, UnreadableData
 from meepo2_cdc.observe import metrics
-from meepo2_cdc.records.checkpoint import Checkpoint, UndecidedXa
+from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
 
 log = structlog.get_logger()
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRUITLESS_LIMIT = 6
 
 
@@ -117,7 +113,6 @@ class CaptureService:
         self._stopping = threading.Event()
         self._tables = TableFilter(settings.tables)
         self._committer = Committer(writer, executor or ThreadPoolExecutor(1, thread_name_prefix="commit"))
-        self._written_by = f"meepo2-cdc {meepo2_cdc.__version__} {socket.gethostname()}:{os.getpid()}"
         self._pending_since: float | None = None
         self._committed_at = clock()
         self._committed: Position | None = None
@@ -149,7 +144,7 @@ class CaptureService:
         checkpoint = self._writer.open()
         if checkpoint is None:
             self._topics.refuse_existing_records()
-            begin, seq = self._source.begin(self._settings.capture.start), time.time_ns() // 1_000_000 * 1000
+            begin, seq = self._source.begin(self._settings.capture.start), first_seq()
         else:
             begin, seq = self._source.resume(checkpoint), checkpoint.seq
             self._refuse_other_tables(checkpoint)
@@ -274,36 +269,18 @@ class CaptureService:
     def _commit(self) -> None:
         messages, actions = self._encoder.take()
         self._committed = self._reader.position
-        self._committer.submit(messages, actions, self._checkpoint(self._committed))
-        self._pending_since = None
-        self._committed_at = self._clock()
-
-    def _checkpoint(self, position: Position) -> Checkpoint:
-        committed_us = self._reader.committed_us
-        return Checkpoint(
-            source=self._settings.source.name,
-            flavor=self._source.flavor,
-            server=self._source.identity,
-            gtid_set=None if position.gtids is None else str(position.gtids),
-            file=position.file,
-            position=position.offset,
-            gtid=position.gtid,
-            rows_done=position.rows_done,
-            undecided=_undecided(position),
+        checkpoint = checkpoint_at(
+            self._committed,
+            self._source,
+            name=self._settings.source.name,
             seq=self._encoder.seq,
             tables=self._tables.globs,
-            committed_at=None if committed_us is None else _EPOCH + timedelta(microseconds=committed_us),
-            written_by=self._written_by,
-            written_at=datetime.now(UTC),
+            committed_us=self._reader.committed_us,
         )
+        self._committer.submit(messages, actions, checkpoint)
+        self._pending_since = None
+        self._committed_at = self._clock()
 
     def _where(self) -> dict[str, object]:
         position = self._reader.position
         return {"file": position.file, "position": position.offset, "gtid_set": str(position.gtids or "")}
-
-
-def _undecided(position: Position) -> UndecidedXa | None:
-    found = position.undecided
-    if found is None:
-        return None
-    return UndecidedXa(found.file, found.offset, None if found.gtids is None else str(found.gtids))

@@ -62,8 +62,9 @@ class CaptureTopics:
                 raise PositionLost(
                     f"the topic {name} holds records of the source {self._settings.source.name!r}, and"
                     f" {self.checkpoint} holds no checkpoint",
-                    fix="It was deleted, or emptied.  Begin under a new prefix or source name, or delete the topics of"
-                    f" {self._settings.prefix}.* to begin anew in them.",
+                    fix="It was deleted, or emptied.  Ways out:\n"
+                    "- `meepo2-cdc checkpoint set POSITION` says where to go on (earliest, FILE:POSITION, a GTID set, a"
+                    " time);\n- begin under a new prefix.",
                 )
 
     def _holds_our_records(self, topic: str, partitions: int) -> bool:

@@ -24,7 +24,7 @@ Example:
 """
 )
 def checkpoint() -> None:
-    """Show where a capture goes on."""
+    """Show and move where a capture goes on."""
 
 
 @checkpoint.command(
@@ -41,6 +41,63 @@ def show(settings: Settings, in_json: bool) -> None:
 
     found = asdict(last_checkpoint(settings))
     print_lines([as_json(found)] if in_json else fields(found))
+
+
+@checkpoint.command(
+    "set",
+    epilog="""\b
+Example:
+  meepo2-cdc checkpoint set binlog.000042:157 --source-name db --dry-run
+""",
+)
+@settings_options("source-name", "source-dsn", "server-id", "tables")
+@click.argument("position")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def set_(settings: Settings, position: str, dry_run: bool) -> None:
+    """
+    Let the capture go on at POSITION: earliest, latest, FILE:POSITION, a GTID set, or an ISO time.
+
+    A capture that runs is fenced (it ends with exit code 4) and goes on from there when it is started again.  What
+    lies between is published again, or left out.
+    """
+    _move(settings, position, only_back=False, dry_run=dry_run)
+
+
+@checkpoint.command(
+    epilog="""\b
+Example:
+  meepo2-cdc checkpoint rewind --to-timestamp 2026-01-31T12:00:00Z --dry-run
+"""
+)
+@settings_options("source-name", "source-dsn", "server-id", "tables")
+@click.option("--to-timestamp", metavar="ISO", help="To the first transaction committed at this time or later.")
+@click.option("--to-gtid", metavar="SET", help="To what follows these transactions.")
+@click.option("--to-file-pos", metavar="FILE:POSITION", help="To the transaction that begins there, or the next.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def rewind(
+    settings: Settings, to_timestamp: str | None, to_gtid: str | None, to_file_pos: str | None, dry_run: bool
+) -> None:
+    """
+    Publish again what the source committed since a position that is still in its log.
+
+    A capture that runs is fenced (it ends with exit code 4) and goes on from there when it is started again.
+    """
+    targets = [target for target in (to_timestamp, to_gtid, to_file_pos) if target is not None]
+    if len(targets) != 1:
+        raise ConfigError("rewind needs one of --to-timestamp, --to-gtid and --to-file-pos")
+    _move(settings, targets[0], only_back=True, dry_run=dry_run)
+
+
+def _move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> None:
+    from meepo2_cdc.capture.reposition import move
+    from meepo2_cdc.observe import logs
+
+    logs.set_up("WARNING")
+    moved = move(settings, target, only_back=only_back, dry_run=dry_run)
+    if moved.before is not None:
+        click.echo(f"from  {moved.before.file}:{moved.before.position}  {moved.before.gtid_set or ''}")
+    click.echo(f"to    {moved.after.file}:{moved.after.position}  {moved.after.gtid_set or ''}")
+    click.echo("nothing was done (--dry-run)" if dry_run else "done; the capture goes on there when it is started")
 
 
 def last_checkpoint(settings: Settings) -> Checkpoint:

@@ -21,7 +21,7 @@ COMMANDS = {
     "check": "Check the server's settings, the grants and Kafka before a capture.",
     "capture": "Read the server's log and write its changes to Kafka.",
     "replay": "Print the records of the data topics, in order.",
-    "checkpoint": "Show where a capture goes on.",
+    "checkpoint": "Show and move where a capture goes on.",
     "status": "Show how far the capture is.",
     "topics": "List the data topics.",
     "schemas": "List and show the schemas of the records.",

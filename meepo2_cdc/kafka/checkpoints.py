@@ -59,7 +59,7 @@ def _consumer(kafka: Mapping[str, str], isolation: str) -> Consumer:
 
 
 def _extent(kafka: Mapping[str, str], topic: str) -> tuple[int, int] | None:
-    """First offset and high watermark; asked as read_uncommitted, since the other view ends before open transactions."""
+    """First offset and high watermark.  Asked as read_uncommitted: the other view ends before open transactions."""
     consumer = _consumer(kafka, "read_uncommitted")
     try:
         found = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)

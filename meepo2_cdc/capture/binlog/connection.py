@@ -203,8 +203,9 @@ def _lost(text: str, server: str) -> Error:
     return PositionLost(
         f"{server} can no longer give what follows the checkpoint: {text}",
         fix="The log was purged, or this is another server.  Ways out:\n"
-        "- point source.dsn at a server that still has the log (its backup, a replica);\n"
-        "- accept the gap: start under a new prefix with --start latest, and compare the targets with the source.",
+        "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
+        "- accept the gap: `meepo2-cdc checkpoint set earliest` goes on with the oldest change still in the log;\n"
+        "  then bring the targets up to date from the source.",
     )
 
 

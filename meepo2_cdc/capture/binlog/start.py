@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, FORMAT_DESCRIPTION, BinlogStream
-from meepo2_cdc.capture.binlog.transactions import Position, Since, Undecided
+from meepo2_cdc.capture.binlog.transactions import Position, Since
+from meepo2_cdc.capture.checkpointing import position_of
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import ConfigError, PositionLost
 from meepo2_cdc.records.checkpoint import Checkpoint
-from meepo2_cdc.records.position import GtidSet, LogPosition, gtid_set
+from meepo2_cdc.records.position import LogPosition, gtid_set
 
 FIRST_EVENT = 4
 """A log file begins with four bytes of magic."""
@@ -23,7 +24,8 @@ FIRST_EVENT = 4
 WAYS_OUT = (
     "Ways out:\n"
     "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
-    "- accept the gap: capture under a new prefix with --start latest, and compare the targets with the source."
+    "- accept the gap: `meepo2-cdc checkpoint set earliest` goes on with the oldest change that is still in the log;\n"
+    "  then bring the targets up to date from the source."
 )
 START_FORMS = (
     "Expected earliest, latest, FILE:POSITION (binlog.000003:157), a GTID set, or a time (2026-01-31T12:00:00Z)."
@@ -54,23 +56,6 @@ def resume(server: SourceServer, checkpoint: Checkpoint) -> Start:
     again = replace(published, file=undecided.file, offset=undecided.offset, gtids=undecided.gtids, undecided=None)
     verify(server, again, checkpoint.server)
     return Start(again, Since(published=published))
-
-
-def position_of(checkpoint: Checkpoint, *, with_gtids: bool) -> Position:
-    """The checkpoint as a position; without GTIDs where the server gives none any more."""
-
-    def known(text: str | None) -> GtidSet | None:
-        return gtid_set(checkpoint.flavor, text) if with_gtids and text is not None else None
-
-    undecided = checkpoint.undecided
-    return Position(
-        checkpoint.file,
-        checkpoint.position,
-        known(checkpoint.gtid_set),
-        checkpoint.gtid,
-        checkpoint.rows_done,
-        None if undecided is None else Undecided(undecided.file, undecided.position, known(undecided.gtid_set)),
-    )
 
 
 def verify(server: SourceServer, position: Position, identity: str | None) -> None:

@@ -16,7 +16,7 @@ TRUNCATE `${db}` . `t`;
 truncate -- a remark
   table
   `truncate`;
-  -> `truncate` truncate ()
+  -> truncate truncate ()
 truncate `a.b`;
   -> `a.b` truncate ()
 insert into t values (1);
