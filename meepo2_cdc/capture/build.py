@@ -4,13 +4,17 @@ The capture of a real source into a real Kafka, put together from the settings.
 
 from __future__ import annotations
 
+import threading
 import zlib
+from contextlib import closing
 
 from meepo2_cdc.capture.binlog.source import BinlogSource
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.service import CaptureService
+from meepo2_cdc.capture.standby import Lock
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
+from meepo2_cdc.errors import Fenced
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.writer import TransactionalWriter
 
@@ -19,6 +23,28 @@ def capture_service(settings: Settings, *, once: bool = False) -> CaptureService
     topics = CaptureTopics(settings, connect(settings.kafka))
     source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
     return CaptureService(settings, source, writer_of(settings, topics), topics, once=once)
+
+
+def run_with_lock(settings: Settings, service: CaptureService) -> None:
+    """
+    Runs the service once this instance holds the lock.
+
+    Raises Fenced when the lock is lost to another instance: the process is to be started again, as a standby.
+    """
+    topics = CaptureTopics(settings, connect(settings.kafka))
+    topics.ensure_lock_topic()
+    lock = Lock(settings.kafka, topics.lock, service.stopping)
+    lost = threading.Event()
+
+    def stop() -> None:
+        lost.set()
+        service.stop()
+
+    with closing(lock):
+        if lock.wait(stop):
+            service.run()
+        if lost.is_set():
+            raise Fenced("the lock was lost: another instance captures now", fix="Start this one again, to stand by.")
 
 
 def writer_of(settings: Settings, topics: CaptureTopics) -> TransactionalWriter:

@@ -53,9 +53,7 @@ def checkpoint_at(
         gtid=position.gtid,
         rows_done=position.rows_done,
         undecided=(
-            None
-            if undecided is None
-            else UndecidedXa(undecided.file, undecided.offset, _text(undecided.gtids))
+            None if undecided is None else UndecidedXa(undecided.file, undecided.offset, _text(undecided.gtids))
         ),
         seq=seq,
         tables=tables,

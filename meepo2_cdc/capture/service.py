@@ -110,7 +110,7 @@ class CaptureService:
         self._topics = topics
         self._once = once
         self._clock = clock
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self._tables = TableFilter(settings.tables)
         self._committer = Committer(writer, executor or ThreadPoolExecutor(1, thread_name_prefix="commit"))
         self._pending_since: float | None = None
@@ -120,7 +120,7 @@ class CaptureService:
 
     def stop(self) -> None:
         """Ends `run` soon: what was read is committed first.  May be called from a signal handler."""
-        self._stopping.set()
+        self.stopping.set()
 
     def run(self) -> None:
         with ExitStack() as stack:
@@ -206,7 +206,7 @@ class CaptureService:
         )
         for attempt in attempts:
             with attempt:
-                if self._stopping.is_set():
+                if self.stopping.is_set():
                     return None
                 return connection.enter_context(self._source.read(self._reader.reading))
         return None
@@ -219,10 +219,10 @@ class CaptureService:
         self._fruitless += 1
         if self._fruitless > _FRUITLESS_LIMIT:
             raise error
-        self._stopping.wait(0.1 * 2**self._fruitless if self._fruitless > 1 else 0)
+        self.stopping.wait(0.1 * 2**self._fruitless if self._fruitless > 1 else 0)
 
     def _follow(self, stream: EventStream, end: LogPosition | None) -> None:
-        encoder, stopped = self._encoder, self._stopping.is_set
+        encoder, stopped = self._encoder, self.stopping.is_set
         limits = self._settings.capture
         for change in self._reader.changes(stream):
             if isinstance(change, Mark):

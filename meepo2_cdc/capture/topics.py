@@ -29,10 +29,15 @@ class CaptureTopics:
         self._admin = admin
         self._names = TopicNames(settings.prefix, settings.topics.template)
         self.checkpoint = self._names.checkpoint_topic(settings.source.name)
+        self.lock = self._names.lock_topic(settings.source.name)
 
     def ensure_checkpoint_topic(self) -> None:
         replication = self._settings.topics.replication_factor
         ensure_topic(self._admin, self.checkpoint, 1, replication, checkpoints.TOPIC_CONFIG)
+
+    def ensure_lock_topic(self) -> None:
+        """It never holds a record; its one partition is what the instances share."""
+        ensure_topic(self._admin, self.lock, 1, self._settings.topics.replication_factor, {})
 
     def open(self, schema: str, table: str) -> Topic:
         """The topic of a table, created if need be, with its schemas registered where there is a registry."""

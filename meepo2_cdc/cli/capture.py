@@ -21,6 +21,11 @@ Example:
 """
 )
 @settings_options("schema-registry-url", "tables", "source-name", "source-dsn", "server-id", "start")
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Run several with this: one captures, the others wait to take over when it ends or dies.",
+)
 @click.option("--once", is_flag=True, help="Stop at what is the end of the log now.")
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", show_default=True,
@@ -29,14 +34,14 @@ Example:
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, envvar="MEEPO2_LOG_FORMAT"
 )
-def capture(settings: Settings, once: bool, log_level: str, log_format: Literal["text", "json"]) -> None:
+def capture(settings: Settings, standby: bool, once: bool, log_level: str, log_format: Literal["text", "json"]) -> None:
     """
     Read the server's log and write a record for each changed row to Kafka.
 
     Goes on where its last checkpoint is; --start says where to begin when there is none.  SIGTERM and SIGINT end it
     cleanly: what was read is committed, with the checkpoint.
     """
-    from meepo2_cdc.capture.build import capture_service
+    from meepo2_cdc.capture.build import capture_service, run_with_lock
     from meepo2_cdc.observe import logs
 
     logs.set_up(log_level, log_format)
@@ -47,4 +52,7 @@ def capture(settings: Settings, once: bool, log_level: str, log_format: Literal[
         from prometheus_client import start_http_server
 
         start_http_server(settings.capture.metrics_port, addr="127.0.0.1")
-    service.run()
+    if standby:
+        run_with_lock(settings, service)
+    else:
+        service.run()

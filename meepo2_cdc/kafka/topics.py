@@ -67,6 +67,9 @@ class TopicNames:
     def checkpoint_topic(self, source: str) -> str:
         return f"{self._prefix}.checkpoints.{source}"
 
+    def lock_topic(self, source: str) -> str:
+        return f"{self._prefix}.lock.{source}"
+
 
 def _pattern(prefix: str, template: str) -> re.Pattern[str]:
     parts = re.split(r"(\{(?:prefix|schema|table)\})", template)

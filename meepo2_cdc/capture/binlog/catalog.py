@@ -1,19 +1,18 @@
 """
 What the server says of itself and of its tables, beside its log.
 
-Character sets are asked for once and decoded here; tables are the matter of definitions.py.
+One connection for questions; what is asked about character sets and tables is in charsets.py and definitions.py.
 """
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import pymysql
 
+from meepo2_cdc.capture.binlog.charsets import Charsets
 from meepo2_cdc.capture.binlog.connection import translated
 from meepo2_cdc.capture.binlog.definitions import Definitions
 from meepo2_cdc.capture.binlog.keyparts import KeyColumn, TextDecoder
@@ -28,7 +27,7 @@ class ServerCatalog:
         self._connect = connect
         self._connection: pymysql.Connection[Any] | None = None
         self._collations: dict[int, str] = {}
-        self._decoders: dict[str, TextDecoder] = {}
+        self._charsets = Charsets(self.ask)
         self._definitions = Definitions(self.ask)
 
     def forget(self) -> None:
@@ -86,46 +85,7 @@ class ServerCatalog:
         )
 
     def text_decoder(self, charset: str) -> TextDecoder:
-        found = self._decoders.get(charset)
-        if found is None:
-            found = self._decoders[charset] = self._make_decoder(charset)
-        return found
-
-    def _make_decoder(self, charset: str) -> TextDecoder:
-        if charset in _UNICODE:
-            codec = codecs.lookup(_UNICODE[charset])
-            return lambda raw: codec.decode(raw)[0]
-        if (
-            self.ask(
-                "SELECT MAXLEN AS n FROM information_schema.CHARACTER_SETS WHERE CHARACTER_SET_NAME = %s", charset
-            )[0]["n"]
-            == 1
-        ):
-            table = self._server_decoded(charset, bytes(range(256)))
-            return lambda raw: codecs.charmap_decode(raw, "strict", table)[0]
-        return self._multi_byte_decoder(charset)
-
-    def _multi_byte_decoder(self, charset: str) -> TextDecoder:
-        """Python's codec where it has the same one; the server for what that cannot decode."""
-        ask = lru_cache(maxsize=65536)(lambda raw: self._server_decoded(charset, raw))
-        name = _MULTI_BYTE.get(charset)
-        if name is None:
-            return ask
-        codec = codecs.lookup(name)
-
-        def decode(raw: bytes) -> str:
-            try:
-                return codec.decode(raw)[0]
-            except UnicodeDecodeError:
-                return ask(raw)
-
-        return decode
-
-    def _server_decoded(self, charset: str, raw: bytes) -> str:
-        if not re.fullmatch(r"[a-z0-9]+", charset):
-            raise UnreadableData(f"the server lists a character set named {charset!r}")
-        query = f"SELECT CONVERT(CONVERT(X'{raw.hex()}' USING {charset}) USING utf8mb4) AS text"
-        return str(self.ask(query)[0]["text"])
+        return self._charsets.decoder(charset)
 
     # -- tables
 
@@ -141,13 +101,3 @@ class ServerCatalog:
     @cached_property
     def _has_native_types(self) -> bool:
         return "MariaDB" in str(self.ask("SELECT VERSION() AS v")[0]["v"])
-
-
-_UNICODE = {
-    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "ucs2": "utf-16-be",
-    "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be",
-}  # fmt: skip
-_MULTI_BYTE = {
-    "gbk": "gbk", "gb2312": "gb2312", "gb18030": "gb18030", "big5": "big5", "euckr": "cp949", "ujis": "euc_jp",
-    "sjis": "shift_jis", "cp932": "cp932",
-}  # fmt: skip
