@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pymysql
@@ -171,9 +171,8 @@ class Scene:
     def close(self) -> None:
         for one in self._running:
             one.kill()
-        for user in self._accounts:
-            self.server.run(f"DROP USER '{user}'@'127.0.0.1'")
-        self.server.run(f"DROP DATABASE IF EXISTS {self.database}")
+        users = [f"DROP USER '{user}'@'127.0.0.1'" for user in self._accounts]
+        self.server.run(*users, f"DROP DATABASE IF EXISTS {self.database}")
 
     # -- what came of it
 
@@ -244,9 +243,7 @@ def make_scene(kafka: str) -> Iterator[MakeScene]:
     with ExitStack() as made:
 
         def make(server: Server) -> Scene:
-            one = Scene(server, kafka, f"t{uuid.uuid4().hex[:12]}")
-            made.callback(one.close)
-            return one
+            return made.enter_context(closing(Scene(server, kafka, f"t{uuid.uuid4().hex[:12]}")))
 
         yield make
 

@@ -7,15 +7,16 @@ too, so that consumers see newer records and not repeated ones.
 
 from __future__ import annotations
 
+import random
 from contextlib import closing
 from dataclasses import dataclass
 
 from meepo2_cdc.capture.binlog.changes import ChangeReader
 from meepo2_cdc.capture.binlog.source import BinlogSource
 from meepo2_cdc.capture.binlog.start import Start
-from meepo2_cdc.capture.binlog.transactions import IDLE, Position
-from meepo2_cdc.capture.build import server_id_of, writer_of
-from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq
+from meepo2_cdc.capture.binlog.transactions import BEGAN, Position
+from meepo2_cdc.capture.build import writer_of
+from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq, position_of
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.service import Source
 from meepo2_cdc.capture.topics import CaptureTopics
@@ -45,7 +46,9 @@ def move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> 
     """
     topics = CaptureTopics(settings, connect(settings.kafka))
     tables = TableFilter(settings.tables)
-    with closing(BinlogSource(settings.source, server_id_of(settings), tables)) as source:
+    # a number of its own: with the capture's, the server would end the dump of the one that runs
+    server_id = random.randrange(1 << 31, 1 << 32)  # noqa: S311
+    with closing(BinlogSource(settings.source, server_id, tables)) as source:
         source.prepare()
         position = resolved(source, source.begin(target))
         if dry_run:
@@ -67,16 +70,24 @@ def move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> 
 def _refuse_forward(before: Checkpoint | None, position: Position) -> None:
     if before is None:
         raise ConfigError("there is no checkpoint to rewind", fix="See --prefix and --source-name.")
-    now, then = LogPosition(before.file, before.position), LogPosition(position.file, position.offset)
-    if then.order > now.order:
+    now = position_of(before, with_gtids=position.gtids is not None)
+    if not _is_before(position, now):
         raise ConfigError(
-            f"the checkpoint is {now}, and {then} lies behind it: that would leave changes out",
+            f"the checkpoint is {now.file}:{now.offset}, and {position.file}:{position.offset} is not before it:"
+            " that would leave changes out",
             fix="`meepo2-cdc checkpoint set` goes there all the same.",
         )
 
 
+def _is_before(position: Position, now: Position) -> bool:
+    if position.gtids is not None and now.gtids is not None:
+        return position.gtids.is_within(now.gtids)
+    return LogPosition(position.file, position.offset).order <= LogPosition(now.file, now.offset).order
+
+
 def resolved(source: Source, start: Start) -> Position:
     """The position of the first transaction that counts; of the log's end when none does."""
+    end = source.end().order
     reader = ChangeReader(
         start.position,
         _NOTHING,
@@ -85,12 +96,14 @@ def resolved(source: Source, start: Start) -> Position:
         learn_gtids=source.has_gtids,
         skip_unreadable=True,
     )
-    here = reader.reading
-    with source.read(start.position) as stream:
-        for change in reader.changes(stream):
-            if not reader.is_waiting:
-                return here
-            here = reader.reading
-            if change is IDLE and here.file:
-                break
-    return here
+
+    def is_at_end() -> bool:
+        at = reader.reading
+        return bool(at.file) and LogPosition(at.file, at.offset).order >= end
+
+    if not is_at_end():
+        with source.read(start.position) as stream:
+            for change in reader.changes(stream):
+                if change is BEGAN or is_at_end():
+                    break
+    return reader.reading

@@ -23,6 +23,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 _INIT_SECONDS = 60
 _COMMIT_SECONDS = 10
 _COMMIT_DEADLINE_SECONDS = 60
+_ABORT_SECONDS = 5
 _SLOW_COMMIT_SECONDS = 1.0
 
 _FENCED = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
@@ -73,7 +74,7 @@ class TransactionalWriter:
             producer.produce(self._checkpoint_topic, value=value, key=self._source.encode(), partition=0)
             slow = self._commit(producer)
         except KafkaException as error:
-            raise _meaning(error, self._transactional_id) from error
+            raise _meaning(error, self._transactional_id, _end(producer)) from error
         self._last = checkpoint
         metrics.COMMITS.inc()
         if slow:
@@ -134,8 +135,21 @@ class TransactionalWriter:
             raise Fenced(f"another instance of {self._transactional_id} committed a checkpoint meanwhile")
 
 
-def _meaning(error: KafkaException, transactional_id: str) -> Exception:
-    if error.args[0].code() in _FENCED:
+def _end(producer: Producer) -> KafkaException | None:
+    """
+    Ends the transaction, so that readers need not wait for its timeout; what was said to that.
+
+    The first call that fails after fencing may say _FATAL, _STATE or UNKNOWN; the abort behind it says _FENCED.
+    """
+    try:
+        producer.abort_transaction(_ABORT_SECONDS)
+    except KafkaException as error:
+        return error
+    return None
+
+
+def _meaning(error: KafkaException, transactional_id: str, of_abort: KafkaException | None = None) -> Exception:
+    if any(one is not None and one.args[0].code() in _FENCED for one in (error, of_abort)):
         return Fenced(
             f"another instance took over the transactional id {transactional_id}, or this one was paused for longer"
             f" than {TRANSACTION_TIMEOUT_MS // 1000} s",

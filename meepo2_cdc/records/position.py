@@ -36,6 +36,9 @@ class GtidSet(Protocol):
 
     def __contains__(self, gtid: str) -> bool: ...
 
+    def is_within(self, other: GtidSet) -> bool:
+        """Whether the other set has every transaction of this one."""
+
     def copy(self) -> GtidSet:
         """An independent set of the same transactions."""
 
@@ -86,6 +89,13 @@ class MysqlGtidSet:
         name, _, number = gtid.rpartition(":")
         return any(first <= int(number) <= last for first, last in self._intervals.get(name, ()))
 
+    def is_within(self, other: GtidSet) -> bool:
+        return isinstance(other, MysqlGtidSet) and all(
+            any(first <= low and high <= last for first, last in other._intervals.get(name, ()))
+            for name, intervals in self._intervals.items()
+            for low, high in intervals
+        )
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MysqlGtidSet) and self._intervals == other._intervals
 
@@ -131,6 +141,9 @@ class MariadbGtidSet:
         domain, _, number = gtid.split("-")
         last = self._last.get(int(domain))
         return last is not None and int(number) <= int(last.rpartition("-")[2])
+
+    def is_within(self, other: GtidSet) -> bool:
+        return all(gtid in other for gtid in self._last.values())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MariadbGtidSet) and self._last == other._last

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from meepo2_cdc.capture.binlog.changes import ChangeReader
-from meepo2_cdc.capture.service import CaptureService
 from meepo2_cdc.cli.main import main
 from meepo2_cdc.kafka import writer
 from meepo2_cdc.kafka.writer import TransactionalWriter
@@ -47,12 +46,12 @@ def init_before_checkpoint() -> None:
 
 def rows_done_not_stored() -> None:
     """A restart within a transaction then begins it again."""
-    right = CaptureService._checkpoint
+    right = TransactionalWriter.write
 
-    def checkpoint(self: Any, position: Any) -> Checkpoint:
-        return replace(right(self, position), rows_done=0, gtid=None)
+    def write(self: Any, messages: Any, checkpoint: Checkpoint) -> None:
+        right(self, messages, replace(checkpoint, rows_done=0, gtid=None))
 
-    CaptureService._checkpoint = checkpoint  # type: ignore[method-assign]
+    TransactionalWriter.write = write  # type: ignore[method-assign]
 
 
 def savepoint_ends_the_transaction() -> None:

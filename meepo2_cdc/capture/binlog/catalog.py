@@ -94,10 +94,10 @@ class ServerCatalog:
         return tuple(definition.columns[index].key for index in definition.key)
 
     def native_type(self, table: TableMap, column: int) -> str | None:
-        if not self._has_native_types or table.columns[column].meta not in (4, 16):
+        if not self.is_mariadb or table.columns[column].meta not in (4, 16):
             return None
         return self._definitions.fitting(table).columns[column].key.native
 
     @cached_property
-    def _has_native_types(self) -> bool:
+    def is_mariadb(self) -> bool:
         return "MariaDB" in str(self.ask("SELECT VERSION() AS v")[0]["v"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ from meepo2_cdc.capture.binlog import events as ev
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, Event, EventStream
 from meepo2_cdc.capture.binlog.tables import Catalog
 from meepo2_cdc.capture.binlog.transactions import (
+    BEGAN,
     ENDED,
     IDLE,
     Change,
@@ -118,11 +119,6 @@ class ChangeReader:
         gtid = transaction.gtid if rows_done else None
         return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether no transaction has come yet that counts."""
-        return self._since is not None
-
     def _undecided(self) -> Undecided | None:
         # prepared transactions are kept in the order in which they came
         return next((prepared.begins for prepared in self._prepared.values()), None)
@@ -152,14 +148,12 @@ class ChangeReader:
     def _on_gtid(self, event: Event) -> Iterable[Change]:
         found = ev.read_gtid(event.buf, event.start, event.end)
         gtid = f"{self._uuid(found.server)}:{found.number}" if event.kind == ev.GTID else None
-        self._begin(event, gtid, found.committed_us)
-        return ()
+        return self._begin(event, gtid, found.committed_us)
 
     def _on_tagged_gtid(self, event: Event) -> Iterable[Change]:
         found, tag = ev.read_tagged_gtid(event.buf, event.start)
         name = self._uuid(found.server) + (f":{tag}" if tag else "")
-        self._begin(event, f"{name}:{found.number}", found.committed_us)
-        return ()
+        return self._begin(event, f"{name}:{found.number}", found.committed_us)
 
     def _uuid(self, raw: bytes) -> str:
         text = self._uuids.get(raw)
@@ -169,17 +163,26 @@ class ChangeReader:
 
     def _on_mariadb_gtid(self, event: Event) -> Iterable[Change]:
         found = ev.read_mariadb_gtid(event.buf, event.start)
-        transaction = self._begin(event, f"{found.domain}-{event.server_id}-{found.number}", None)
-        transaction.open, transaction.xa = not found.standalone, found.xa
-        return ()
+        gtid = f"{found.domain}-{event.server_id}-{found.number}"
+        return self._begin(event, gtid, None, is_open=not found.standalone, xa=found.xa)
 
-    def _begin(self, event: Event, gtid: str | None, committed_us: int | None) -> Transaction:
+    def _begin(
+        self,
+        event: Event,
+        gtid: str | None,
+        committed_us: int | None,
+        *,
+        is_open: bool = False,
+        xa: str | None = None,
+    ) -> Iterable[Change]:
         start = self._unwrapped(event.end_position) - event.size
         if committed_us is None:
             committed_us = event.timestamp * 1_000_000
-        transaction = Transaction(gtid, committed_us, self._file, start, open=False)
-        if self._since is not None:
-            self._decide_wanted(transaction, self._since)
+        transaction = Transaction(gtid, committed_us, self._file, start, is_open, xa=xa)
+        waited = self._since is not None
+        if self._since is not None and self._since.admits(transaction):
+            self._since = None
+        transaction.wanted = self._since is None
         if transaction.wanted and self._skip_gtid is not None and gtid != self._skip_gtid:
             raise PositionLost(
                 f"{self._skip_rows} rows of transaction {self._skip_gtid} are published,"
@@ -187,12 +190,13 @@ class ChangeReader:
                 fix="Point source.dsn at the server that was read before, or at a replica that keeps its commit order.",
             )
         self._transaction = transaction
-        return transaction
+        return (BEGAN,) if waited and transaction.wanted else ()
 
-    def _decide_wanted(self, transaction: Transaction, since: Since) -> None:
-        transaction.wanted = since.admits(transaction)
-        if transaction.wanted:
-            self._since = None
+    def _transaction_of(self, event: Event) -> Transaction:
+        """The transaction in progress; one that begins here on servers without any GTID events."""
+        if self._transaction is None:
+            self._begin(event, None, None)
+        return cast(Transaction, self._transaction)
 
     def _on_end(self, event: Event) -> Iterable[Change]:
         transaction = self._transaction
@@ -221,15 +225,14 @@ class ChangeReader:
     def _on_query(self, event: Event) -> Iterable[Change]:
         buf, end = event.buf, event.end
         if buf[end - 6 : end] == b"\0BEGIN":
-            transaction = self._transaction or self._begin(event, None, None)  # servers without any GTID events
-            transaction.open = True
+            self._transaction_of(event).open = True
             return ()
         schema, statement = ev.read_query(buf, event.start, end)
         return self._on_statement(event, schema, ev.bare(statement))
 
     def _on_statement(self, event: Event, schema: str, statement: str) -> Iterable[Change]:
         words = ev.first_words(statement)
-        transaction = self._transaction or self._begin(event, None, None)
+        transaction = self._transaction_of(event)
         if words[:1] == ("XA",):
             return self._on_xa(event, transaction, words[1:], statement)
         if words == ("COMMIT",):

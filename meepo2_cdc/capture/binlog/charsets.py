@@ -29,10 +29,10 @@ _MULTI_BYTE = {
 }  # fmt: skip
 _DOUBTFUL = {
     # characters that Python and the servers spell with different bytes
-    "big5": frozenset("╴￣ˍ／＼十卅"),
-    "gb18030": frozenset("ḿ\ue7c7"),
-    "sjis": frozenset("＼"),
-    "ujis": frozenset("＼"),
+    "big5": frozenset("\u2574\uffe3\u02cd\uff0f\uff3c\u5341\u5345"),
+    "gb18030": frozenset("\u1e3f\ue7c7"),
+    "sjis": frozenset("\uff3c"),
+    "ujis": frozenset("\uff3c"),
 }
 _NO_CHARACTER = "\ufffe"  # codecs.charmap_decode takes it for "undefined"
 _KEPT_ANSWERS = 65536

@@ -69,6 +69,8 @@ class Definitions:
         for number, (now, then) in enumerate(zip(found.columns, table.columns, strict=True), 1):
             if now.log_type is not None and not fits(now.log_type, then):
                 raise _does_not_fit(table, f"column {number} is now {now.declared}, and was of another type")
+        for index in found.key:
+            _refuse_unknown_labels(table, found.columns[index])
         return found
 
     def _of(self, table: TableMap) -> Definition:
@@ -259,6 +261,7 @@ def _label_bytes(kind: str, count: int) -> int:
     return size if size <= 4 else 8
 
 
+_ALL_OF_UNICODE = frozenset(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"))
 _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "Z": "\x1a"}
@@ -270,6 +273,15 @@ def labels_of(column_type: str) -> Sequence[str]:
         _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else "'", label)
         for label in _LABEL.findall(column_type)
     ]
+
+
+def _refuse_unknown_labels(table: TableMap, column: Column) -> None:
+    """information_schema shows a question mark for what lies beyond the Basic Multilingual Plane."""
+    if column.key.charset in _ALL_OF_UNICODE and any("?" in label for label in column.key.labels):
+        raise UnreadableData(
+            f"the labels of {table.qualified_table}.{column.name} are not all known: the server shows {column.declared}",
+            fix=METADATA_FIX,
+        )
 
 
 def _does_not_fit(table: TableMap, why: str) -> UnreadableData:

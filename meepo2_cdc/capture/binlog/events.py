@@ -217,7 +217,7 @@ _QUOTED = re.compile(
 
 
 def bare(statement: str) -> str:
-    """The statement from its first word on, without space, comments, marks of version comments and settings before it."""
+    """The statement without the space, comments, marks of version comments and settings in front of it."""
     at = 0
     while found := _COMMENT.match(statement, at) or _SET_STATEMENT.match(statement, at):
         at = found.end()

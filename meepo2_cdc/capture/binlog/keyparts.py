@@ -85,11 +85,24 @@ _NATIVE: dict[str, tuple[TextDecoder, int]] = {
 
 
 def _inet6(raw: bytes) -> str:
-    """As the server prints it: IPv4-mapped and IPv4-compatible addresses with their dotted half."""
-    address = ipaddress.IPv6Address(raw)
-    if raw[:12] in (b"\0" * 10 + b"\xff\xff", b"\0" * 12) and raw[12:14] != b"\0\0":
-        return ("::ffff:" if raw[10] else "::") + str(ipaddress.IPv4Address(raw[12:]))
-    return str(address)
+    """As the server prints it (MariaDB plugin/type_inet, Inet6::to_string): even one group of zeros becomes "::"."""
+    groups = [f"{raw[n] << 8 | raw[n + 1]:x}" for n in range(0, 16, 2)]
+    start, length = _longest_zeros(groups)
+    tail = groups[start + length :]
+    if start == 0 and (length == 6 or (length == 5 and groups[5] == "ffff")):
+        tail = [*groups[length:6], str(ipaddress.IPv4Address(raw[12:]))]
+    return f"{':'.join(groups[:start])}::{':'.join(tail)}" if length else ":".join(groups)
+
+
+def _longest_zeros(groups: Sequence[str]) -> tuple[int, int]:
+    """Where the first of the longest runs of zeros begins, and its length."""
+    runs = [(0, len(groups))]
+    for start, group in enumerate(groups):
+        if group == "0":
+            length = next((n for n, later in enumerate(groups[start:]) if later != "0"), len(groups) - start)
+            runs.append((length, len(groups) - start))
+    length, from_end = max(runs)
+    return len(groups) - from_end, length
 
 
 def _enum(labels: Sequence[str]) -> PartDecoder:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
 from meepo2_cdc.capture.binlog.server import SourceServer
@@ -18,6 +18,7 @@ from meepo2_cdc.errors import ConfigError, PositionLost
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition, gtid_set
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_EVENT = 4
 """A log file begins with four bytes of magic."""
 
@@ -64,7 +65,18 @@ def verify(server: SourceServer, position: Position, identity: str | None) -> No
         _verify_file(server, position, identity)
     elif server.flavor == "mysql":
         _verify_mysql_gtids(server, str(position.gtids))
-    # MariaDB's server compares by itself when the dump begins, and refuses
+    elif position.file and identity == server.identity:
+        _verify_not_beyond_the_end(server, LogPosition(position.file, position.offset))
+
+
+def _verify_not_beyond_the_end(server: SourceServer, read: LogPosition) -> None:
+    """The rest MariaDB compares by itself when the dump begins; a capture with nothing left to read begins none."""
+    end, _ = server.end()
+    if read.order > end.order:
+        raise PositionLost(
+            f"the checkpoint is {read}, and the log of {server.address} ends at {end}",
+            fix="It was restored from a backup, or is another server.  " + WAYS_OUT,
+        )
 
 
 def _verify_file(server: SourceServer, position: Position, identity: str | None) -> None:
@@ -168,7 +180,7 @@ def _at_time(server: SourceServer, source: SourceSettings, server_id: int, momen
             f"start is {moment.isoformat()}, and the log of {server.address} goes back to {oldest} only",
             fix="Use --start earliest to begin there.",
         )
-    return Start(Position(files[low], FIRST_EVENT, None), Since(committed_us=int(moment.timestamp() * 1_000_000)))
+    return Start(Position(files[low], FIRST_EVENT, None), Since(committed_us=(moment - _EPOCH) // timedelta(microseconds=1)))
 
 
 def _begun(server: SourceServer, source: SourceSettings, server_id: int, file: str) -> int:

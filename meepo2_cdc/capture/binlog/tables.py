@@ -32,6 +32,10 @@ class TableGone(UnreadableData):
 class Catalog(Protocol):
     """What the server can be asked about, beside its log."""
 
+    @property
+    def is_mariadb(self) -> bool:
+        """Its table maps differ in small things, and do not say whose they are."""
+
     def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
         """
         A statement that changes no rows was read; at the time `ended_s`, at the latest, it had been carried out.
@@ -190,7 +194,7 @@ def _numbers(raw: bytes) -> list[int]:
 
 def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
     unsigned = _unsigned(table)
-    charsets = _charsets(table, t.CHARACTER | t.BLOBS, DEFAULT_CHARSET, COLUMN_CHARSET)
+    charsets = _charsets(table, _with_charset(table, catalog), DEFAULT_CHARSET, COLUMN_CHARSET)
     if COLUMN_NAME not in table.metadata:  # not FULL: nothing tells whether there is a key
         return tuple(_as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table))
     label_charsets = _charsets(table, {t.ENUM, t.SET}, LABEL_DEFAULT_CHARSET, LABEL_COLUMN_CHARSET)
@@ -203,6 +207,14 @@ def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
         return KeyColumn(index, index in unsigned, charset, labels, native)
 
     return tuple(key_column(index) for index in _key_indexes(table))
+
+
+def _with_charset(table: TableMap, catalog: Catalog) -> frozenset[int]:
+    """The types whose columns have a character set in the event, were it "binary"; MariaDB counts geometry among them."""
+    kinds = t.CHARACTER | t.BLOBS | {t.VECTOR}
+    if any(column.type == t.GEOMETRY for column in table.columns) and catalog.is_mariadb:
+        kinds |= {t.GEOMETRY}
+    return kinds
 
 
 def _as_written(

@@ -74,6 +74,7 @@ class Mark(NamedTuple):
 
 ENDED = Mark("transaction ended")
 IDLE = Mark("nothing is waiting")
+BEGAN = Mark("the first transaction that counts began")
 Change = Rows | Truncate | Mark
 
 
