@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from meepo2_cdc.kafka.offsets import Partition, extents
 from meepo2_cdc.records import Action, KeyPart, TableAction
 from meepo2_cdc.records.avro import ActionDecoder
 from tests.command import until
@@ -65,7 +67,11 @@ def committed(
     reading = consumer(kafka, **{"enable.partition.eof": True, "isolation.level": "read_committed"})
     decoder = ActionDecoder(schema_of_id)
     try:
-        open_ends = _assign(reading, topics)
+        there = reading.list_topics(timeout=30).topics
+        open_ends = {(topic, number) for topic in topics for number in there[topic].partitions}
+        # a commit returns before its markers reach the partitions; this waits for them
+        extents(AdminClient({"bootstrap.servers": kafka}), [Partition(*one) for one in open_ends])
+        reading.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in open_ends])
         found: list[Read] = []
 
         def at_the_ends() -> bool:
@@ -81,13 +87,6 @@ def committed(
     finally:
         reading.close()
     return sorted(found, key=lambda one: one[:3])
-
-
-def _assign(reading: Consumer, topics: Iterable[str]) -> set[tuple[str, int]]:
-    there = reading.list_topics(timeout=30).topics
-    partitions = {(topic, number) for topic in topics for number in there[topic].partitions}
-    reading.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in partitions])
-    return partitions
 
 
 def _read(message: Any, decoder: ActionDecoder) -> Read:

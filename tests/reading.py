@@ -35,7 +35,7 @@ class Log:
     """A real server, as a source that is written to and read in turn."""
 
     def __init__(self, dsn: str) -> None:
-        self.source = SourceSettings(dsn=SecretStr(dsn), heartbeat_seconds=1)
+        self.source = SourceSettings(dsn=SecretStr(dsn), heartbeat_seconds=1, tls_mode="disabled")
         self.server = SourceServer(self.source)
         self._session = self.connect()
 
@@ -47,7 +47,7 @@ class Log:
         address = self.source.address
         return pymysql.connect(
             host=address.host, port=address.port, user=address.user, password=address.password,
-            database=database, charset="utf8mb4", autocommit=True, **options,
+            database=database, charset="utf8mb4", autocommit=True, ssl_disabled=True, **options,
         )  # fmt: skip
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -166,5 +166,3 @@ def reading(log: Log, database: str, *, skip_unreadable: bool = False) -> Iterat
         yield made
     finally:
         made.close()
-
-

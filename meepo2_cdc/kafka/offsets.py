@@ -6,6 +6,7 @@ Ends are last stable offsets: what lies beyond may still be aborted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -17,6 +18,10 @@ from confluent_kafka.admin._listoffsets import (
 )  # confluent_kafka.admin has it, but not in its hints
 
 from meepo2_cdc.kafka.clients import REQUEST_SECONDS
+
+
+SETTLE_SECONDS = 2.0
+_SETTLE_POLL_SECONDS = 0.01
 
 
 class Partition(NamedTuple):
@@ -40,11 +45,26 @@ class Extent(NamedTuple):
 
 
 def extents(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
-    """What can be read of each partition now, by a reader of committed records."""
+    """
+    What can be read of each partition, by a reader of committed records.
+
+    A commit returns some milliseconds before its markers reach the partitions, so transactions that are open now are
+    waited for, but not longer than `SETTLE_SECONDS`.
+    """
     wanted = list(partitions)
     begins = _offsets(admin, wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # not in its hints
-    ends = _offsets(admin, wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # not in its hints
-    return {one: Extent(begins[one], ends[one]) for one in wanted}
+    highs = _ends(admin, wanted, IsolationLevel.READ_UNCOMMITTED)
+    stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while any(stable[one] < highs[one] for one in wanted) and time.monotonic() < deadline:
+        time.sleep(_SETTLE_POLL_SECONDS)
+        stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
+    return {one: Extent(begins[one], min(stable[one], highs[one])) for one in wanted}
+
+
+def _ends(admin: AdminClient, partitions: list[Partition], isolation: IsolationLevel) -> dict[Partition, int]:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # not in its hints
+    return _offsets(admin, partitions, latest, isolation)
 
 
 def first_at(admin: AdminClient, within: dict[Partition, Extent], moment: datetime) -> dict[Partition, int]:
@@ -58,12 +78,17 @@ def first_at(admin: AdminClient, within: dict[Partition, Extent], moment: dateti
     }
 
 
-def _offsets(admin: AdminClient, partitions: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+def _offsets(
+    admin: AdminClient,
+    partitions: list[Partition],
+    spec: OffsetSpec,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[Partition, int]:
     if not partitions:
         return {}
     answers = admin.list_offsets(
         {TopicPartition(one.topic, one.number): spec for one in partitions},
-        isolation_level=IsolationLevel.READ_COMMITTED,
+        isolation_level=isolation,
         request_timeout=REQUEST_SECONDS,
     )
     return {Partition(one.topic, one.partition): answer.result().offset for one, answer in answers.items()}

@@ -1,0 +1,112 @@
+"""
+What happened on the source, as facts: transactions, and what each of them must tell consumers.
+
+Knows nothing of bytes, files or positions; those belong to each server.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+INT, TEXT = "int", "text"
+
+Value = int | str | None
+Values = tuple[Value, ...]
+"""One row, a value for each column."""
+Images = tuple[Values, ...]
+"""What a log holds of one changed row: the row, or for an update the old and the new one."""
+Xid = str
+Record = tuple[str, str, tuple[Value, ...]]
+"""Action, schema.table, primary key: what one Kafka record says."""
+Told = tuple[Record, ...]
+"""What consumers are told of one row: a changed key is two records, a truncate one for each partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    schema: str
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[int, ...]
+    captured: bool = True
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def pk(self, values: Values) -> tuple[Value, ...]:
+        return tuple(values[index] for index in self.key)
+
+
+class Statement(NamedTuple):
+    """Rows of one table that were changed by one statement."""
+
+    table: Table
+    action: str
+    changes: list[Images]
+
+    def told(self) -> list[Told]:
+        return [self._told(change) for change in self.changes] if self.table.captured else []
+
+    def _told(self, change: Images) -> Told:
+        name, old, new = self.table.qualified, self.table.pk(change[0]), self.table.pk(change[-1])
+        if old != new:
+            return (("delete", name, old), ("write", name, new))
+        return ((self.action, name, new),)
+
+
+COMMIT, QUERY, PREPARE, ONE_PHASE, XA_COMMIT, XA_ROLLBACK = (
+    "commit", "query", "prepare", "one phase", "xa commit", "xa rollback",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Txn:
+    """
+    A transaction of the log.  `items` are statements, or queries as text; `told` is what consumers must be told of it,
+    row by row.  The number and the origin are its global id.
+    """
+
+    kind: str
+    items: list[Statement | str] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    xid: Xid = ""
+    committed_us: int = 0
+    gtid: str = ""
+    origin: str = ""
+    server_id: int = 0
+    number: int = 0
+
+
+class History:
+    """Transactions in commit order, and the rows told by all before each of them."""
+
+    def __init__(self) -> None:
+        self.txns: list[Txn] = []
+        self.told: list[Told] = []
+        self.rows_before = [0]
+
+    def append(self, txn: Txn) -> None:
+        self.txns.append(txn)
+        self.told += txn.told
+        self.rows_before.append(len(self.told))
+
+    def cut(self, count: int) -> None:
+        """Only the first so many transactions ever happened."""
+        del self.txns[count:], self.rows_before[count + 1 :]
+        del self.told[self.rows_before[-1] :]
+
+    def txn_of_row(self, row: int) -> Txn:
+        return self.txns[bisect_right(self.rows_before, row) - 1]
+
+    def undecided(self, count: int, since: int) -> int | None:
+        """The earliest transaction, not before `since`, that among the first `count` is prepared and not decided."""
+        prepared: dict[Xid, int] = {}
+        for number, txn in enumerate(self.txns[:count]):
+            if txn.kind == PREPARE and number >= since:
+                prepared[txn.xid] = number
+            elif txn.kind in (XA_COMMIT, XA_ROLLBACK):
+                prepared.pop(txn.xid, None)
+        return min(prepared.values(), default=None)
