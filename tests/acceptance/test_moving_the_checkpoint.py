@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from meepo2_cdc.records.checkpoint import Checkpoint
+from tests import history
+from tests.command import until
 from tests.scenes import Scene, both, both_own
 
 TABLE = "CREATE TABLE test (id INT PRIMARY KEY)"
@@ -45,7 +48,7 @@ def test_what_follows_the_place_rewound_to_is_published_again_under_new_numbers(
 def test_a_rewind_to_a_time_begins_with_the_first_transaction_of_that_time(scene: Scene) -> None:
     """Who restores a target from last night's backup knows the time, not the position."""
     captured_with_a_place_between(scene)
-    first = scene.reads()[0].action.committed_at
+    first = history.actions(scene.reads())[0].committed_at
 
     assert scene.command("checkpoint", "rewind", "--to-timestamp", first.isoformat()).code == 0
     scene.caught_up()
@@ -103,15 +106,21 @@ def test_a_checkpoint_set_to_latest_leaves_out_what_was_not_read(scene: Scene) -
 
 
 def test_a_set_replaces_a_checkpoint_that_was_lost(scene: Scene) -> None:
-    """The capture refuses to begin anew in topics that hold records, and names this command."""
+    """Beginning anew in silence would leave a gap; the refusal names this command, and its records are the newest."""
     place = captured_with_a_place_between(scene)["--to-file-pos"]
-    forgotten = {"MEEPO2_TOPICS_TEMPLATE": "{prefix}." + scene.database + ".test"}
-    scene.settings |= forgotten | {"MEEPO2_SOURCE_NAME": "db"}
-    highest = scene.reads()[-1].action.seq
+    highest = history.actions(scene.reads())[-1].seq
+    admin, lost = AdminClient({"bootstrap.servers": scene.kafka}), f"{scene.prefix}.checkpoints.db"
+    admin.delete_topics([lost])[lost].result(30)
+    until(lambda: lost not in admin.list_topics(timeout=30).topics, "the checkpoint topic is gone")
+
+    refused = scene.once()
+    assert refused.code == 3
+    assert "meepo2-cdc checkpoint set" in refused.complaint
+
     assert scene.command("checkpoint", "set", place).code == 0
     scene.caught_up()
-    assert scene.changes()[-1] == ("write", (2,))
-    assert scene.reads()[-1].action.seq > highest
+    assert scene.changes() == [("write", (1,)), ("write", (2,)), ("write", (2,))]
+    assert history.actions(scene.reads())[-1].seq > highest
 
 
 @pytest.mark.parametrize("place", ["nowhere.000001:4", "yesterday", "2026-01-31T12:00:00"])

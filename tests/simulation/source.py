@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meepo2_cdc.capture.binlog.connection import DumpPosition
 from meepo2_cdc.capture.binlog.keyparts import KeyColumn, TextDecoder
@@ -173,7 +173,3 @@ def open_dump(process: Process, where: DumpPosition) -> SimDump:
     process.dump = SimDump(process, where)
     return process.dump
 
-
-def open_dump_of(process: Any) -> Any:
-    """With the arguments of the real one."""
-    return lambda source, server_id, flavor, where: open_dump(process(), where)
