@@ -17,7 +17,7 @@ from meepo2_cdc.kafka.checkpoints import read_checkpoint
 from meepo2_cdc.records.checkpoint import Checkpoint
 from tests import history
 from tests.command import SECONDS, Outcome, Running, run, until
-from tests.services import addresses, native
+from tests.services import native
 
 FULL_METADATA = ["binlog_row_metadata=FULL"]
 STARTED = "Capture started"
@@ -204,36 +204,31 @@ class Scene:
 MakeScene = Callable[[Server], Scene]
 
 
-def _shared(name: str) -> Server:
-    dsn = addresses.address(name)
-    if dsn is None:
-        pytest.fail(f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}")
-    return Server(dsn)
+@pytest.fixture(scope="session")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A MySQL of this run, set as it is by default; what other runs do elsewhere cannot stop its captures."""
+    with native.mysql(tmp_path_factory.mktemp("mysql")) as server:
+        yield Server(server.dsn)
 
 
 @pytest.fixture(scope="session")
-def mysql() -> Server:
-    """The MySQL that all tests share, as it is set by default."""
-    return _shared("mysql")
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Server:
-    """The MariaDB that all tests share, as it is set by default."""
-    return _shared("mariadb")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A MariaDB of this run, set as it is by default."""
+    with native.mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        yield Server(server.dsn)
 
 
 @pytest.fixture(scope="session")
 def own_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A MySQL of this run, with full row metadata, whose log holds nothing of others."""
-    with native.mysql(tmp_path_factory.mktemp("mysql"), FULL_METADATA) as server:
+    """A MySQL of this run, with full row metadata."""
+    with native.mysql(tmp_path_factory.mktemp("own-mysql"), FULL_METADATA) as server:
         yield Server(server.dsn)
 
 
 @pytest.fixture(scope="session")
 def own_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A MariaDB of this run, with full row metadata, whose log holds nothing of others."""
-    with native.mariadb(tmp_path_factory.mktemp("mariadb"), FULL_METADATA) as server:
+    """A MariaDB of this run, with full row metadata."""
+    with native.mariadb(tmp_path_factory.mktemp("own-mariadb"), FULL_METADATA) as server:
         yield Server(server.dsn)
 
 
@@ -250,7 +245,7 @@ def make_scene(kafka: str) -> Iterator[MakeScene]:
 
 @pytest.fixture
 def scene(make_scene: MakeScene, request: pytest.FixtureRequest) -> Scene:
-    """A scene on the server whose fixture the parameter names; on the shared MySQL without one."""
+    """A scene on the server whose fixture the parameter names; on the MySQL without one."""
     return make_scene(request.getfixturevalue(getattr(request, "param", "mysql")))
 
 

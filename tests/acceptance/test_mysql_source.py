@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.acceptance import tutorial
 from tests.history import by_key, folded
 from tests.scenes import Scene, both, both_own
@@ -160,7 +158,7 @@ def test_without_row_metadata_a_changed_table_stops_unless_told_to_skip(scene: S
     assert scene.changes() == [("write", (2,))]
 
 
-@pytest.mark.parametrize("scene", ["mysql", "mariadb"], indirect=True)
+@both_own
 def test_a_truncate_and_ddl_are_heard_and_do_not_stop_the_rest(scene: Scene) -> None:
     """S20.  No row events tell that a table was emptied; without a record a replica keeps all its rows."""
     scene.run("CREATE TABLE test (id INT PRIMARY KEY)", "INSERT INTO test VALUES (1)", "TRUNCATE TABLE test")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import run, until
 from tests.history import by_key
-from tests.scenes import MakeScene, Scene, Server, both
+from tests.scenes import Scene, Server, both
 
 TABLE = "CREATE TABLE test (id INT PRIMARY KEY, data VARCHAR(256))"
 
@@ -146,10 +146,9 @@ def test_two_captures_with_one_server_id_end_one_with_a_clear_line(scene: Scene)
     assert "server_id" in outcome.complaint
 
 
-@pytest.mark.parametrize("name", ["mysql", "mariadb"])
-def test_the_position_survives_a_rotation_of_the_log(name: str, make_scene: MakeScene, request: pytest.FixtureRequest) -> None:
+@both
+def test_the_position_survives_a_rotation_of_the_log(scene: Scene) -> None:
     """A file that ends is left behind every day; what comes after it is in the next."""
-    scene = make_scene(request.getfixturevalue(f"own_{name}"))
     scene.run(TABLE)
     capture = scene.capture()
     scene.run("INSERT INTO test VALUES (1, 'a')", "FLUSH BINARY LOGS", "INSERT INTO test VALUES (2, 'b')")

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from confluent_kafka import Consumer
 
 from meepo2_cdc.records import TableAction
@@ -17,7 +16,7 @@ from meepo2_cdc.records.avro import ActionDecoder
 from tests.acceptance import tutorial
 from tests.command import until
 from tests.history import by_key, changes, consumer
-from tests.scenes import Scene
+from tests.scenes import Scene, both
 
 _decode = ActionDecoder().action
 
@@ -30,17 +29,21 @@ class Reader:
         self._consumer.subscribe([scene.topic(table)])
         self.heard: list[TableAction] = []
 
-    def poll(self) -> int:
-        """Takes what is there; how many it has heard."""
+    def polled(self) -> Reader:
+        """Itself, after it has taken what is there."""
         for message in self._consumer.consume(100, timeout=0.05):
             assert message.error() is None, message.error()
             self.heard.append(_decode(message.value()))
-        return len(self.heard)
+        return self
 
     def hear(self, count: int) -> list[tuple[str, tuple[object, ...]]]:
         """The changes, once there are so many."""
-        until(lambda: self.poll() >= count, f"{count} records; {len(self.heard)} came")
+        until(lambda: len(self.polled().heard) >= count, f"{count} records; {len(self.heard)} came")
         return [(action.action.value, action.pk) for action in self.heard]
+
+    @property
+    def seqs(self) -> set[int]:
+        return {action.seq for action in self.heard}
 
     @property
     def owns_partitions(self) -> bool:
@@ -128,11 +131,11 @@ def test_two_members_of_a_group_see_each_key_in_order(scene: Scene) -> None:
     scene.run("CREATE TABLE test (id INT PRIMARY KEY, n INT)", f"INSERT INTO test VALUES {values}")
     scene.caught_up(MEEPO2_TOPICS_PARTITIONS="4")
     with reading(scene, "one") as first, reading(scene, "one") as second:
-        until(lambda: (first.poll(), second.poll()) and first.owns_partitions and second.owns_partitions, "a share each")
+        until(lambda: all(one.polled().owns_partitions for one in (first, second)), "a share for each")
         scene.run(*(f"UPDATE test SET n = {n}" for n in range(1, rounds + 1)), "DELETE FROM test")
         scene.caught_up()
         wanted = keys * (rounds + 2)
-        until(lambda: len({a.seq for a in first.heard + second.heard}) == wanted or not (first.poll(), second.poll()), "all")
+        until(lambda: len(first.polled().seqs | second.polled().seqs) == wanted, f"{wanted} records")
         for reader in (first, second):
             _assert_in_order(reader.heard)
     assert len(scene.reads()) == wanted
@@ -148,7 +151,7 @@ def _assert_in_order(heard: list[TableAction]) -> None:
         assert seqs == sorted(seqs)
 
 
-@pytest.mark.parametrize("scene", ["mysql", "mariadb"], indirect=True)
+@both
 def test_the_print_tool_shows_the_true_names(scene: Scene) -> None:
     """S86.  The predecessor printed the name of the last event for all."""
     scene.run(tutorial.TABLE, "CREATE TABLE other (id INT PRIMARY KEY)")

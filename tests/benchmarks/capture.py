@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -49,28 +51,42 @@ class Bench:
         self.kafka = addresses.address("kafka") or sys.exit("no kafka: run `make services S='mysql kafka'`")
         self.url: URL = make_url(self.dsn)
         self.schema = f"bench_{uuid.uuid4().hex[:8]}"
-        self.file = self._load()
+        self.file = ""
 
     def _load(self) -> str:
-        with (
-            pymysql.connect(
-                host=self.url.host, port=self.url.port or 3306, user=self.url.username or "", autocommit=True
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute("SET GLOBAL binlog_row_metadata = FULL")  # the plain loop finds no key without it
-            cursor.execute(f"CREATE DATABASE {self.schema}")
-            cursor.execute(f"USE {self.schema}")
-            cursor.execute(TABLE)
-            cursor.execute("FLUSH BINARY LOGS")
+        with self._cursor() as cursor:
+            for statement in (f"CREATE DATABASE {self.schema}", f"USE {self.schema}", TABLE, "FLUSH BINARY LOGS"):
+                cursor.execute(statement)
             cursor.execute("SHOW MASTER STATUS")
             file = str(cursor.fetchone()[0])  # type: ignore[index]
             for first in range(0, self.rows, ROWS_A_STATEMENT):
                 numbers = range(first, min(first + ROWS_A_STATEMENT, self.rows))
                 values = ",".join(ROW.format(n=n, discount="0.5" if n % 3 else "NULL", note="x" * 100) for n in numbers)
                 cursor.execute(f"INSERT INTO orders ({COLUMNS}) VALUES {values}")
-            cursor.execute("SET GLOBAL binlog_row_metadata = DEFAULT")
             return file
+
+    @contextmanager
+    def full_metadata(self) -> Iterator[None]:
+        """The plain loop finds no key without it."""
+        with self._cursor() as cursor:
+            cursor.execute("SET GLOBAL binlog_row_metadata = FULL")
+        self.file = self._load()
+        yield
+        with self._cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {self.schema}")
+            cursor.execute("SET GLOBAL binlog_row_metadata = DEFAULT")
+
+    @contextmanager
+    def _cursor(self) -> Iterator[pymysql.cursors.Cursor]:
+        url = self.url
+        with (
+            pymysql.connect(
+                host=url.host, port=url.port or 3306, user=url.username or "", password=str(url.password or ""),
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):  # fmt: skip
+            yield cursor
 
     def capture(self) -> tuple[float, float]:
         """Seconds of reading and writing, CPU seconds of the process."""
@@ -117,7 +133,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     wanted = parser.parse_args()
     bench = Bench(wanted.rows)
-    runs = [(bench.capture(), bench.plain_loop()) for _ in range(wanted.runs)]
+    with bench.full_metadata():
+        runs = [(bench.capture(), bench.plain_loop()) for _ in range(wanted.runs)]
     print(f"{wanted.rows} rows, {ROWS_A_STATEMENT} a statement; medians of {wanted.runs} alternating runs")
     print(f"{'':34}{'rows/s':>10}{'CPU seconds':>13}{'CPU s per million rows':>24}")
     medians = []

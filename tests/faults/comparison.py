@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from meepo2_cdc.records import TableAction
 from tests import history, oracle
@@ -43,7 +44,7 @@ def _of_seq(actions: list[TableAction]) -> Iterator[str]:
 
 def _of_order(reads: list[Read]) -> Iterator[str]:
     """Within a partition, offsets and seq must rise together."""
-    for before, after in zip(reads, reads[1:], strict=False):
+    for before, after in pairwise(reads):
         if before[:2] == after[:2] and before.action and after.action and before.action.seq >= after.action.seq:
             yield f"order: seq {after.action.seq} follows {before.action.seq} in {after.topic}[{after.partition}]"
             return

@@ -69,8 +69,7 @@ class Audit:
         if self.base is None:
             self.base, self.row = self._place(checkpoint)
         self._check_seq(actions, checkpoint)
-        for action in self._follow(actions):
-            self._check_source(action)
+        self._follow(actions)
         self._check_place(checkpoint)
         self.checkpoint = checkpoint
 
@@ -83,28 +82,37 @@ class Audit:
             raise Violation(f"I2: seq is {[one.seq for one in actions]} up to {checkpoint.seq}")
         self._seq = checkpoint.seq
 
-    def _follow(self, actions: list[TableAction]) -> list[TableAction]:
-        """I1, over all keys at once: the records are the next rows of the history.  Gives the first of each row."""
-        firsts, at = [], 0
+    def _follow(self, actions: list[TableAction]) -> None:
+        """I1, over all keys at once: the records are the next rows of the history."""
+        at = 0
         while at < len(actions):
+            action = actions[at]
+            self._check_xa(action)
             if self.row >= len(self._history.told):
-                raise Violation(f"I1: {_record(actions[at])} is published, and did not happen (any more)")
+                raise Violation(f"I1: {_record(action)} is published, and did not happen (any more)")
             told = self._history.told[self.row]
             found = tuple(_record(one) for one in actions[at : at + len(told)])
             if found != told:
                 raise Violation(f"I1: {found} is published where {told} is next")
-            firsts.append(actions[at])
+            self._check_source(action)
             at += len(told)
             self.row += 1
-        return firsts
 
-    def _check_source(self, action: TableAction) -> None:
-        """I5, and the rest of what a record says of its source; called in the order of the rows."""
-        row = self._checked_row = getattr(self, "_checked_row", None) or 0
-        del row
-        txn = self._world.by_gtid(action.source.gtid) if action.source.gtid else None
+    def _check_xa(self, action: TableAction) -> None:
+        """I5, where global ids tell the prepare from the commit; without them it shows as a violation of I1."""
+        txn = self._history.by_gtid.get(action.source.gtid or "")
         if txn is not None and txn.kind == h.PREPARE:
             raise Violation(f"I5: {_record(action)} is published of an XA transaction at its prepare")
+
+    def _check_source(self, action: TableAction) -> None:
+        """What a record says of the transaction that it comes from."""
+        number = self._history.number_of(self.row)
+        txn = self._history.txns[number]
+        committed_us = txn.committed_us if self._world.flavor == "mysql" else txn.committed_us // 1_000_000 * 1_000_000
+        said = action.source.gtid, action.source.row, round(action.committed_at.timestamp() * 1_000_000)
+        true = txn.gtid if self._world.has_gtids else None, self.row - self._history.rows_before[number], committed_us
+        if said != true:
+            raise Violation(f"I3: {_record(action)} says that it is of {said}, and is of {true}")
 
     def _check_place(self, checkpoint: Checkpoint) -> None:
         """I3: resuming from the checkpoint gives exactly what is missing."""

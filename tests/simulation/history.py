@@ -87,19 +87,24 @@ class History:
         self.txns: list[Txn] = []
         self.told: list[Told] = []
         self.rows_before = [0]
+        self.by_gtid: dict[str, Txn] = {}
 
     def append(self, txn: Txn) -> None:
-        self.txns.append(txn)
+        """A transaction that a server has committed; the server keeps the list of them."""
+        self.by_gtid[txn.gtid] = txn
         self.told += txn.told
         self.rows_before.append(len(self.told))
 
     def cut(self, count: int) -> None:
         """Only the first so many transactions ever happened."""
+        for txn in self.txns[count:]:
+            del self.by_gtid[txn.gtid]
         del self.txns[count:], self.rows_before[count + 1 :]
         del self.told[self.rows_before[-1] :]
 
-    def txn_of_row(self, row: int) -> Txn:
-        return self.txns[bisect_right(self.rows_before, row) - 1]
+    def number_of(self, row: int) -> int:
+        """The transaction that a row belongs to."""
+        return bisect_right(self.rows_before, row) - 1
 
     def undecided(self, count: int, since: int) -> int | None:
         """The earliest transaction, not before `since`, that among the first `count` is prepared and not decided."""

@@ -39,7 +39,13 @@ def require(server: SourceServer, server_id: int, tables: TableFilter) -> list[F
 
 
 def inspect(server: SourceServer, server_id: int, tables: TableFilter) -> list[Finding]:
-    return [*_log_settings(server), *_grants(server), _server_id(server, server_id), *_keys(server, tables)]
+    return [
+        *_log_settings(server),
+        *_grants(server),
+        _server_id(server, server_id),
+        *_keys(server, tables),
+        *_cascades(server, tables),
+    ]
 
 
 _WANTED = {
@@ -143,4 +149,29 @@ LEFT JOIN information_schema.STATISTICS k
   ON k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME AND k.INDEX_NAME = 'PRIMARY'
 WHERE t.TABLE_TYPE = 'BASE TABLE'
 GROUP BY t.TABLE_SCHEMA, t.TABLE_NAME
+"""
+
+
+def _cascades(server: SourceServer, tables: TableFilter) -> Iterator[Finding]:
+    """Rows that a foreign key deletes or changes are not in the log, but where the SQL layer does it (MySQL 9.6)."""
+    native = server.variables("innodb_native_foreign_keys").get("innodb_native_foreign_keys")
+    if native == "OFF":
+        return
+    rows = server.catalog.ask(_CASCADES)
+    children = sorted({f"{row['s']}.{row['t']}" for row in rows if tables.passes(str(row["s"]), str(row["t"]))})
+    yield Finding(
+        "cascades",
+        f"{len(children)} tables whose rows foreign keys change without a trace in the log"
+        + (f": {', '.join(children[:20])}" if children else ""),
+        not children,
+        advice=True,
+        fix="ON DELETE and ON UPDATE CASCADE or SET NULL are not logged by this server: their consumers will not hear of"
+        " it.\nUse ON DELETE RESTRICT and delete the children first, or let consumers of the parent take care of them.",
+    )
+
+
+_CASCADES = """
+SELECT CONSTRAINT_SCHEMA AS s, TABLE_NAME AS t
+FROM information_schema.REFERENTIAL_CONSTRAINTS
+WHERE DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT') OR UPDATE_RULE NOT IN ('NO ACTION', 'RESTRICT')
 """

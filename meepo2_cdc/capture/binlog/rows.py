@@ -167,11 +167,11 @@ class _Source:
 
     def _straight_path(self, image: Image, nulls: int) -> None:
         """Steps over a run of columns of fixed size by one addition: `skip` is what is owed to p."""
-        skip = image.bitmap_bytes
+        skip, before = image.bitmap_bytes, len(self._lines)
         for bit, index in enumerate(image.present):
             if not nulls >> bit & 1:
                 skip = self._column(index, skip)
-        if skip:
+        if skip or len(self._lines) == before:
             self._line(f"p += {skip}")
 
     def _any_path(self, image: Image) -> None:

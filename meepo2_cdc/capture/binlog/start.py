@@ -180,7 +180,9 @@ def _at_time(server: SourceServer, source: SourceSettings, server_id: int, momen
             f"start is {moment.isoformat()}, and the log of {server.address} goes back to {oldest} only",
             fix="Use --start earliest to begin there.",
         )
-    return Start(Position(files[low], FIRST_EVENT, None), Since(committed_us=(moment - _EPOCH) // timedelta(microseconds=1)))
+    return Start(
+        Position(files[low], FIRST_EVENT, None), Since(committed_us=(moment - _EPOCH) // timedelta(microseconds=1))
+    )
 
 
 def _begun(server: SourceServer, source: SourceSettings, server_id: int, file: str) -> int:

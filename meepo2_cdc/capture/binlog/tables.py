@@ -108,6 +108,8 @@ class TableLayout:
         found = self._walkers.get((bitmaps, images, partial_json))
         if found is None:
             size = self.bitmap_bytes
+            if len(bitmaps) != size * images:
+                raise UnreadableData(f"a rows event has other columns than the {len(self.columns)} of its table map")
             present = [self._present(bitmaps[n * size : (n + 1) * size]) for n in range(images)]
             found = KeyWalker(
                 self.columns, self.key, [Image(columns, partial_json and n == 1) for n, columns in enumerate(present)]
