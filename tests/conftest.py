@@ -36,3 +36,16 @@ def _address(name: str) -> str:
     if found is None:
         pytest.fail(f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}")
     return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """A skipped test proves nothing, and nobody sees it: the run says so and fails."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped and exitstatus == 0:
+        terminalreporter.write_line(f"{len(skipped)} tests were skipped, which counts as failed", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -4,6 +4,7 @@ Positions in a source's log: files that order by their number, and sets of globa
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -43,6 +44,12 @@ class GtidSet(Protocol):
         """An independent set of the same transactions."""
 
 
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_INTERVAL = r"\d+(?:-\d+)?"
+_MYSQL_MEMBER = re.compile(rf"{_UUID}(?::(?:[a-z_][a-z0-9_]*:)?{_INTERVAL})+", re.ASCII | re.IGNORECASE)
+_MARIADB_MEMBER = re.compile(r"\d+-\d+-\d+", re.ASCII)
+
+
 class MysqlGtidSet:
     """
     uuid:first-last:first-last,uuid:...  (MySQL manual, "GTID Sets"); tags, as in uuid:tag:1-3, are kept.
@@ -56,15 +63,17 @@ class MysqlGtidSet:
             self._parse(member)
 
     def _parse(self, member: str) -> None:
-        server, *rest = member.split(":")
-        if not rest:
+        if not _MYSQL_MEMBER.fullmatch(member):
             raise ValueError(f"{member!r} is no GTID set of MySQL; expected uuid:1-5")
-        name = server.lower()
+        server, *rest = member.lower().split(":")
+        name = server
         for part in rest:
             first, dash, last = part.partition("-")
             if not first.isdigit():
-                name = f"{server.lower()}:{part}"
+                name = f"{server}:{part}"
                 continue
+            if not 0 < int(first) <= int(last or first):
+                raise ValueError(f"{part!r} in {member!r} is no interval; expected two numbers in order, from 1 on")
             self.add_interval(name, int(first), int(last) if dash else int(first))
 
     def add(self, gtid: str) -> None:
@@ -129,7 +138,7 @@ class MariadbGtidSet:
     def __init__(self, text: str = "") -> None:
         self._last: dict[int, str] = {}
         for member in filter(None, (part.strip() for part in text.split(","))):
-            if len(member.split("-")) != 3 or not member.replace("-", "").isdigit():
+            if not _MARIADB_MEMBER.fullmatch(member):
                 raise ValueError(f"{member!r} is no GTID of MariaDB; expected domain-server-sequence")
             self.add(member)
 

@@ -67,7 +67,7 @@ class Audit:
         checkpoint = decode_checkpoint(last.value or b"")
         actions = sorted((_decoder.action(entry.value) for entry in records if entry.value), key=lambda one: one.seq)
         if self.base is None:
-            self.base, self.row = self._place(checkpoint)
+            self.base, self.row = self.place(checkpoint)
         self._check_seq(actions, checkpoint)
         self._follow(actions)
         self._check_place(checkpoint)
@@ -116,22 +116,22 @@ class Audit:
 
     def _check_place(self, checkpoint: Checkpoint) -> None:
         """I3: resuming from the checkpoint gives exactly what is missing."""
-        count, row = self._place(checkpoint)
+        count, row = self.place(checkpoint)
         assert self.base is not None
         if row != self.row and not (count <= self.base and self.row == self._history.rows_before[self.base]):
             raise Violation(f"I3: the checkpoint says that {row} rows are published, and {self.row} are")
         undecided = self._history.undecided(count, self.base)
-        said = self._undecided_of(checkpoint)
+        said = self.undecided_of(checkpoint)
         if undecided is not None and (said is None or said > undecided):
             raise Violation(f"I3: the XA transaction number {undecided} is undecided, the checkpoint says {said}")
         if said is not None and said >= self.base and undecided is None:
             raise Violation(f"I3: the checkpoint says {said} is undecided, and it is decided")
 
-    def _undecided_of(self, checkpoint: Checkpoint) -> int | None:
+    def undecided_of(self, checkpoint: Checkpoint) -> int | None:
         one = checkpoint.undecided
         return None if one is None else self._count(one.gtid_set, checkpoint.server, one.file, one.position)
 
-    def _place(self, checkpoint: Checkpoint) -> tuple[int, int]:
+    def place(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """Transactions and rows of the history that are done according to a checkpoint."""
         count = self._count(checkpoint.gtid_set, checkpoint.server, checkpoint.file, checkpoint.position)
         row = self._history.rows_before[count] + checkpoint.rows_done

@@ -4,6 +4,7 @@ One process: the real capture service with simulated surroundings, from its star
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -40,7 +41,7 @@ class Killed(BaseException):
 class Process:
     """
     `effects_left` is how long it lives.  `has_rival`: another one may have fenced it.  `may_be_refused`: what it reads
-    may be gone from the server it is led to.
+    may be gone from the server it is led to.  `sent` is the number of transactions that any of its dumps has sent.
     """
 
     def __init__(self, world: SimWorld, number: int, *, effects: int, once: bool) -> None:
@@ -49,7 +50,9 @@ class Process:
         self.effects_left = effects
         self.dead = self.has_rival = False
         self.may_be_refused = world.damage is not None
+        self.refused = False
         self.dump: SimDump | None = None
+        self.sent = 0
         self._troubles: dict[str, str] = {}
         self.executor = SimExecutor(self)
         self.service = self._service(once)
@@ -214,5 +217,5 @@ def installed(world: SimWorld) -> Iterator[None]:
             stack.enter_context(patch.object(module, name, stand_in))
         stack.enter_context(stamina.set_testing(True, attempts=_CONNECT_ATTEMPTS))
         stack.callback(structlog.configure, **before)
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(100))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         yield

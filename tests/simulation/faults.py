@@ -12,7 +12,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from tests.simulation import history as h
-from tests.simulation import log_events as ev
 from tests.simulation.clients import CHECKPOINTS
 from tests.simulation.history import Statement, Txn
 from tests.simulation.workload import item
@@ -25,27 +24,35 @@ if TYPE_CHECKING:
 _HOUR = 3600.0
 _POISON = -777
 """A key that is on no server of the lineage."""
+_STOP_EVENT = 3
 
 
 class Damage:
-    """The address leads to a server that cannot go on from the checkpoint."""
+    """The address leads to a server that lacks what follows the checkpoint, or never had what is before it."""
 
     def __init__(self, world: SimWorld, name: str) -> None:
         self._world = world
         self.name = name
 
     def can_go_on(self) -> bool:
-        """Whether a capture may go on all the same: what is missing was published meanwhile."""
-        world, checkpoint = self._world, self._world.audit.checkpoint
-        if checkpoint is None or world.server is not world.intact:
-            return checkpoint is None
-        count, _ = world.audit.place(checkpoint)
-        undecided = world.audit.undecided_of(checkpoint)
-        needed = count if undecided is None else min(count, undecided)
-        if checkpoint.gtid_set:
-            return world.server.files[0].first_txn <= needed
+        """Whether a capture may go on all the same: what was purged had been read before, and is published by now."""
+        world = self._world
+        return world.server is world.intact and needed_file(world) >= 0
+
+
+def needed_file(world: SimWorld) -> int:
+    """The index of the first file that a new capture would read; negative when it is not there any more."""
+    server, checkpoint = world.intact, world.audit.checkpoint
+    if checkpoint is None:
+        return 0
+    count, _ = world.audit.place(checkpoint)
+    undecided = world.audit.undecided_of(checkpoint)
+    if checkpoint.gtid_set is None:
         names = [checkpoint.file] + ([] if checkpoint.undecided is None else [checkpoint.undecided.file])
-        return all(world.server.file_index(name) is not None for name in names)
+        found = [server.file_index(name) for name in names]
+        return min(-1 if index is None else index for index in found)
+    needed = count if undecided is None else min(count, undecided)
+    return sum(file.first_txn <= needed for file in server.files) - 1
 
 
 class Faults:
@@ -78,8 +85,7 @@ class Faults:
                 world.work(world.audit.base)
 
     def _other_thread(self, process: Process) -> None:
-        if not process.is_writing:
-            process.executor.run_waiting()
+        process.executor.run_waiting()
 
     def _stop(self, process: Process) -> None:
         process.service.stop()
@@ -134,7 +140,7 @@ class Faults:
 
     def _restart_server(self, process: Process) -> None:
         """Orderly, or by a crash that leaves its file without an end."""
-        self._world.server.flush(int(self._world.wall_s), ending=self._dice.choice((None, 3)))
+        self._world.server.flush(int(self._world.wall_s), ending=self._dice.choice((None, _STOP_EVENT)))
         self._cut_connections()
 
     def _cut_connections(self) -> None:
@@ -146,22 +152,96 @@ class Faults:
         return self._world.audit.checkpoint is not None
 
     def _purge(self, process: Process) -> None:
-        """What nobody needs any more."""
+        """What a new capture does not need; one that was overtaken may still want it."""
         world = self._world
-        needed = self._needed_file()
-        if self._settled() and world.damage is None and needed:
-            world.server.purge_to(self._dice.randint(0, needed))
+        if not self._settled() or world.damage is not None:
+            return
+        for one in world.alive:
+            one.may_be_refused = one.may_be_refused or one is not world.ruler
+        world.server.purge_to(self._dice.randint(0, needed_file(world)))
 
-    def _needed_file(self) -> int:
-        """The index of the first file that any process, or a new one, would read."""
+    def _fail_over(self, process: Process) -> None:
+        """To a replica; without global ids its files and positions mean nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
-        if checkpoint is None or any(one.dump is None or one.dump.needs is None for one in world.alive):
-            return 0
-        ...
-        return 0
+        if world.damage is not None or checkpoint is None:
+            return
+        if not world.has_gtids:
+            self._lead_to(world.new_server(list(world.history.txns)), Damage(world, "positions of another server"))
+        elif checkpoint.gtid_set is not None:
+            for one in world.alive:
+                reading = one.reading
+                one.may_be_refused = one.may_be_refused or reading is None or reading.gtids is None
+            others = [one for name, one in world.lineage.items() if name not in world.retired]
+            new = world.new_server(world.history.txns, first_file=self._dice.choice((1, 2, 40)))
+            world.promote(self._dice.choice([*others, new, new]))
+            self._cut_connections()
 
-    def _fail_over(self, process: Process) -> None: ...
-    def _lose_tail(self, process: Process) -> None: ...
-    def _damage(self, process: Process) -> None: ...
-    def _heal(self, process: Process) -> None: ...
-    def heal(self) -> None: ...
+    def _lose_tail(self, process: Process) -> None:
+        """To a replica that lacks the last transactions, of which the capture has seen nothing."""
+        world, checkpoint = self._world, self._world.audit.checkpoint
+        if world.damage is not None or checkpoint is None or not checkpoint.gtid_set:
+            return
+        if any(one.reading is None or one.reading.gtids is None for one in world.alive):
+            return
+        count, _ = world.audit.place(checkpoint)
+        seen = max([count + (checkpoint.rows_done > 0), *(one.sent for one in world.alive)])
+        if seen < len(world.history.txns):
+            world.cut(self._dice.randrange(seen, len(world.history.txns)))
+            world.promote(world.new_server(world.history.txns, first_file=self._dice.choice((1, 7))))
+            self._cut_connections()
+
+    # -- what must be refused
+
+    def _damage(self, process: Process) -> None:
+        if self._world.damage is None and self._settled():
+            self._dice.choice((self._purge_too_much, self._restore, self._diverge))()
+
+    def _purge_too_much(self) -> None:
+        world = self._world
+        index = needed_file(world) + 1
+        if 0 < index < len(world.server.files):
+            world.server.purge_to(index)
+            self._lead_to(world.server, Damage(world, "purged"))
+
+    def _restore(self) -> None:
+        count = self._published()
+        if count:
+            self._lead_to(self._world.server.backup(self._dice.randrange(count)), Damage(self._world, "restored"))
+
+    def _diverge(self) -> None:
+        """A server that lacks what is published, and has something else in its place."""
+        world, checkpoint = self._world, self._world.audit.checkpoint
+        count = self._published() + (checkpoint is not None and checkpoint.rows_done > 0)
+        if not count:
+            return
+        other = world.new_server(world.history.txns[: self._dice.randrange(count)])
+        for number in range(self._dice.choice((1, 3))):
+            poison = Statement(item(0), "write", [((_POISON - number, None),)])
+            other.commit(Txn(h.COMMIT, [poison], poison.told()), int(world.wall_s * 1_000_000))
+        self._lead_to(other, Damage(world, "diverged"))
+
+    def _published(self) -> int:
+        checkpoint = self._world.audit.checkpoint
+        return 0 if checkpoint is None else self._world.audit.place(checkpoint)[0]
+
+    def _lead_to(self, server: SimServer, damage: Damage) -> None:
+        world = self._world
+        if server is not world.server or self._dice.random() < 0.5:
+            self._cut_connections()
+        world.server, world.damage = server, damage
+        world.say(None, f"damage: {damage.name}")
+        for one in world.alive:
+            one.may_be_refused = True
+
+    def _heal(self, process: Process) -> None:
+        if self._world.damage is not None and self._dice.random() < 0.2:
+            self.heal()
+
+    def heal(self) -> None:
+        world = self._world
+        world.damage = None
+        world.intact.bring_back()
+        if world.server is not world.intact:
+            world.server = world.intact
+            self._cut_connections()
+        world.say(None, "healed")

@@ -17,7 +17,6 @@ from meepo2_cdc.capture.binlog.tables import TableMap
 from meepo2_cdc.errors import SourceUnavailable, UnreadableData
 from meepo2_cdc.records.position import LogPosition
 from tests.simulation import mysql
-from tests.simulation.log_files import NOBODY
 from tests.simulation.mysql import Refused, SimServer
 
 if TYPE_CHECKING:
@@ -99,14 +98,12 @@ class SimDump:
     """
     A connection on which a server sends its log: bytes in packets, cut anywhere.
 
-    `sent` is the number of transactions that were sent at least in part; a `broken` one gives nothing any more, and a
-    `muted` one no heartbeats.
+    A `broken` one gives nothing any more, and a `muted` one no heartbeats.
     """
 
     def __init__(self, process: Process, where: DumpPosition) -> None:
         self.process = process
         self.broken = self.muted = False
-        self.sent = 0
         self._server = process.world.server
         self.checksum_bytes = 4 if self._server.identity.checksum else 0
         self._out = bytearray()
@@ -127,7 +124,7 @@ class SimDump:
             sent = next(self._events, None)
             if sent is None:
                 break
-            self.sent = max(self.sent, sent.txn + 1 if sent.txn != NOBODY else 0)
+            self.process.sent = max(self.process.sent, sent.txn + 1)
             self._put(b"\0" + sent.raw)
         if not self._out and not self.muted and dice.random() < 0.3:
             self._put(b"\0" + self._server.heartbeat())

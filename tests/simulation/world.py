@@ -8,6 +8,7 @@ capture lives its whole life inside of that moment.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from random import Random
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from tests.simulation import workload
 from tests.simulation.audit import Audit, Violation
 from tests.simulation.capture import EPOCH_S, Killed, Process, installed
 from tests.simulation.faults import Damage, Faults
-from tests.simulation.history import History
+from tests.simulation.history import History, Txn
 from tests.simulation.kafka import Broker, Transaction
 from tests.simulation.log_files import Identity
 from tests.simulation.mysql import SimServer
@@ -53,6 +54,8 @@ class SimWorld:
         self._processes = 0
         self._idle = 0
         self._calm_steps = 0
+        self.current: Process | None = None
+        self.retired: set[str] = set()
         self._make_source(only or {})
         start, base = self._first_start()
         self.settings = self._make_settings(start)
@@ -83,7 +86,7 @@ class SimWorld:
             "small": 10, "decide": 3,
         }  # fmt: skip
 
-    def new_server(self, txns: list, *, first_file: int = 1) -> SimServer:
+    def new_server(self, txns: list[Txn], *, first_file: int = 1) -> SimServer:
         dice = self.dice
         identity = Identity(
             self.flavor, UUID(int=dice.getrandbits(128)), dice.randint(1, 1 << 20), self.has_gtids,
@@ -105,8 +108,8 @@ class SimWorld:
         if kind == "gtids" and self.has_gtids:
             return self.server.gtid_text(base), base
         if kind == "time":
-            self.whole_second = self.history.txns[base].committed_us // 1_000_000
-            return _iso(self.whole_second), base
+            moment = datetime.fromtimestamp(self.history.txns[base].committed_us // 1_000_000, UTC)
+            return moment.isoformat(), base
         file, offset = self.server.place_of(base)
         return f"{file}:{offset}", base
 
@@ -153,7 +156,7 @@ class SimWorld:
         self._processes += 1
         effects = self.dice.randint(*_LIFE)
         process = Process(self, self._processes, effects=effects, once=not self.calm and self.dice.random() < 0.1)
-        before = getattr(self, "current", None)
+        before = self.current
         self.current = process
         self.alive.append(process)
         try:
@@ -219,6 +222,20 @@ class SimWorld:
         self.snapshots.append(self.workload.snapshot())
         self.say(None, f"{txn.gtid} is committed, {txn.kind}, {len(txn.told)} rows")
 
+    def promote(self, server: SimServer) -> None:
+        """From now on the source; it has the whole history."""
+        server.catch_up()
+        self.server = self.intact = self.lineage[server.identity.name] = server
+        self.say(None, f"failover to {server.identity.name}")
+
+    def cut(self, count: int) -> None:
+        """The source is lost, and with it all but its first transactions; the others never happened."""
+        self.say(None, f"the source is lost, with {len(self.history.txns) - count} transactions")
+        self.retired |= self.lineage.keys()
+        self.history.cut(count)
+        del self.snapshots[count + 1 :]
+        self.workload.restore(self.snapshots[count])
+
     def say(self, process: Process | None, what: str) -> None:
         if self.trace is not None:
             who = "        " if process is None else f"{'  ' * (len(self.alive) - 1)}#{process.number:<4}"
@@ -270,8 +287,3 @@ class SimWorld:
         elif self._idle > _IDLE_LIMIT:
             raise Violation("liveness: the source is read to its end, and the topic is not the truth")
 
-
-def _iso(seconds: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -108,13 +108,22 @@ def _longest_zeros(groups: Sequence[str]) -> tuple[int, int]:
 def _enum(labels: Sequence[str]) -> PartDecoder:
     # number 0 is the empty string that the server stores for an invalid value
     parts = [wire.string_part(label) for label in ("", *labels)]
-    return lambda raw: parts[int.from_bytes(raw, "little")]
+
+    def decode(raw: bytes) -> bytes:
+        number = int.from_bytes(raw, "little")
+        if number >= len(parts):
+            raise UnreadableData(f"a key is label number {number} of an ENUM that has {len(labels)}")
+        return parts[number]
+
+    return decode
 
 
 def _set(labels: Sequence[str]) -> PartDecoder:
     @lru_cache(maxsize=4096)
     def decode(raw: bytes) -> bytes:
         bits = int.from_bytes(raw, "little")
+        if bits >> len(labels):
+            raise UnreadableData(f"a key has label number {bits.bit_length()} of a SET that has {len(labels)}")
         return wire.string_part(",".join(label for n, label in enumerate(labels) if bits >> n & 1))
 
     return decode

@@ -128,8 +128,11 @@ def layout_of(body: bytes, catalog: Catalog, written_s: int | None = None) -> Ta
 
     Raises UnreadableData for a column type that this version does not know, and as the catalog does.
     """
-    table = replace(read_table_map(body), written_s=written_s)
-    key = _key_columns(table, catalog)
+    try:
+        table = replace(read_table_map(body), written_s=written_s)
+        key = _key_columns(table, catalog)
+    except (IndexError, KeyError, ValueError) as error:
+        raise UnreadableData(f"a table map event is not as it should be: {error!r}") from error
     parts = tuple(
         (column.index, column.unsigned, part_decoder(table.columns[column.index], column, catalog.text_decoder))
         for column in key
@@ -139,23 +142,36 @@ def layout_of(body: bytes, catalog: Catalog, written_s: int | None = None) -> Ta
 
 def names_of(body: bytes) -> tuple[str, str]:
     """Schema and table of a table-map event, from behind its table id."""
-    size = body[2]
-    schema = body[3 : 3 + size]
-    start = 3 + size + 2
-    return schema.decode(), body[start : start + body[start - 1]].decode()
+    try:
+        schema, at = _name(body, 2)
+        return schema, _name(body, at)[0]
+    except (IndexError, ValueError) as error:
+        raise UnreadableData(f"a table map event is not as it should be: {error!r}") from error
+
+
+def _name(body: bytes, at: int) -> tuple[str, int]:
+    """A name with its length in front and a zero behind, and where that ends."""
+    raw, end = _part(body, at + 1, body[at])
+    return raw.decode(), end + 1
+
+
+def _part(raw: bytes, at: int, size: int) -> tuple[bytes, int]:
+    """So many bytes, and where they end; raises IndexError when there are not so many."""
+    if at + size > len(raw):
+        raise IndexError(f"{size} bytes are announced where {len(raw) - at} are left")
+    return raw[at : at + size], at + size
 
 
 def read_table_map(body: bytes) -> TableMap:
-    """The event from behind its table id."""
-    schema, table = names_of(body)
-    at = 2 + 1 + body[2] + 1
-    at += 1 + body[at] + 1
+    """The event from behind its table id; raises IndexError, ValueError and KeyError for what is none."""
+    schema, at = _name(body, 2)
+    table, at = _name(body, at)
     count, at = lenenc(body, at)
-    kinds = body[at : at + count]
-    at += count
+    kinds, at = _part(body, at, count)
     size, at = lenenc(body, at)
-    columns = tuple(_columns(kinds, body[at : at + size], f"{schema}.{table}"))
-    at += size + (count + 7) // 8
+    meta, at = _part(body, at, size)
+    columns = tuple(_columns(kinds, meta, f"{schema}.{table}"))
+    _, at = _part(body, at, (count + 7) // 8)  # which columns may be null
     return TableMap(schema, table, columns, dict(_optional_fields(body, at)))
 
 
@@ -164,17 +180,16 @@ def _columns(kinds: bytes, meta: bytes, table: str) -> Iterator[t.Column]:
     for number, kind in enumerate(kinds, 1):
         if kind not in t.KNOWN:
             raise UnreadableData(f"column {number} of {table} has the binlog type {kind}, unknown to this version")
-        size = t.META_BYTES.get(kind, 0)
-        yield t.unpack_meta(kind, meta[at : at + size])
-        at += size
+        declared, at = _part(meta, at, t.META_BYTES.get(kind, 0))
+        yield t.unpack_meta(kind, declared)
 
 
 def _optional_fields(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     while at < len(body):
         code = body[at]
         size, at = lenenc(body, at + 1)
-        yield code, body[at : at + size]
-        at += size
+        found, at = _part(body, at, size)
+        yield code, found
 
 
 def lenenc(raw: bytes, at: int) -> tuple[int, int]:
@@ -212,7 +227,7 @@ def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
 
 
 def _with_charset(table: TableMap, catalog: Catalog) -> frozenset[int]:
-    """The types whose columns have a character set in the event, were it "binary"; MariaDB counts geometry among them."""
+    """The types whose columns have a character set in the event, if only "binary"; on MariaDB geometry is one."""
     kinds = t.CHARACTER | t.BLOBS | {t.VECTOR}
     if any(column.type == t.GEOMETRY for column in table.columns) and catalog.is_mariadb:
         kinds |= {t.GEOMETRY}
@@ -275,7 +290,7 @@ def _label_lists(raw: bytes) -> Sequence[Sequence[bytes]]:
         labels = []
         for _ in range(count):
             size, at = lenenc(raw, at)
-            labels.append(raw[at : at + size])
-            at += size
+            label, at = _part(raw, at, size)
+            labels.append(label)
         lists.append(labels)
     return lists
