@@ -46,9 +46,15 @@ class Log:
     def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
         address = self.source.address
         return pymysql.connect(
-            host=address.host, port=address.port, user=address.user, password=address.password,
-            database=database, charset="utf8mb4", autocommit=True, ssl_disabled=True, **options,
-        )  # fmt: skip
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=database,
+            autocommit=True,
+            ssl_disabled=True,
+            **({"charset": "utf8mb4"} | options),
+        )
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._session.cursor() as cursor:
@@ -67,7 +73,7 @@ class Log:
 
     @contextmanager
     def row_metadata(self, wanted: str) -> Iterator[None]:
-        """binlog_row_metadata as wanted, "FULL" or "DEFAULT"; one test run at a time has it, by a lock on the server."""
+        """binlog_row_metadata as wanted, "FULL" or "DEFAULT"; by a lock one test run at a time has it."""
         with self.connect() as holder, holder.cursor() as cursor:
             cursor.execute("SELECT GET_LOCK(%s, %s)", (LOCK, LOCK_SECONDS))
             assert cursor.fetchone() == (1,), "another test run has the server's binlog_row_metadata"
@@ -110,9 +116,11 @@ class Reading:
         self._encoder = Encoder("db", 1_000_000, self._open_topic, tombstones=False)
         self._seq = self._encoder.seq
         dump = open_dump(
-            log.source, 1_500_000_000 + secrets.randbelow(1_000_000_000), log.server.flavor,
+            log.source,
+            1_500_000_000 + secrets.randbelow(1_000_000_000),
+            log.server.flavor,
             DumpPosition(begin.file, begin.offset),
-        )  # fmt: skip
+        )
         self._dump = dump
         self._changes = self._reader.changes(BinlogStream(dump, "the server", SILENCE_SECONDS))
 

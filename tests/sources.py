@@ -4,6 +4,9 @@ Which source servers the tests know the address of.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 import pytest
 
 from tests.reading import Log
@@ -11,6 +14,10 @@ from tests.services import addresses
 
 REQUIRED = ("mysql", "mariadb")
 OPTIONAL = ("mysql9",)
+METADATA = ("full", "default")
+
+Run = tuple[Log, str, str]
+"""A server's log, the server's name, and its kind of row metadata."""
 
 
 def known_sources() -> list[str]:
@@ -23,3 +30,18 @@ def source_log(name: str) -> Log:
     if dsn is None:
         pytest.fail(f"no {name}: run `python -m tests.services up {name}`, or set {addresses.VARIABLES[name]}")
     return Log(dsn)
+
+
+@contextmanager
+def source_run(server: str, metadata: str) -> Iterator[Run]:
+    """A server, with one of the two kinds of row metadata for as long as it is used."""
+    with closing(source_log(server)) as log, log.row_metadata(metadata.upper()):
+        yield log, server, metadata
+
+
+every_run = pytest.mark.parametrize(
+    "run",
+    [pytest.param((server, kind), id=f"{server}-{kind}") for server in known_sources() for kind in METADATA],
+    indirect=True,
+    scope="module",
+)

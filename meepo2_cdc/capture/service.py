@@ -21,7 +21,7 @@ from meepo2_cdc.capture.binlog.changes import ChangeReader
 from meepo2_cdc.capture.binlog.start import Start
 from meepo2_cdc.capture.binlog.stream import EventStream
 from meepo2_cdc.capture.binlog.tables import Catalog
-from meepo2_cdc.capture.binlog.transactions import IDLE, Mark, Position, Rows, Since
+from meepo2_cdc.capture.binlog.transactions import BEGAN, IDLE, Mark, Position, Rows, Since
 from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq
 from meepo2_cdc.capture.committer import Committer, Writer
 from meepo2_cdc.capture.encoder import Encoder, Topic
@@ -116,6 +116,7 @@ class CaptureService:
         self._pending_since: float | None = None
         self._committed_at = clock()
         self._committed: Position | None = None
+        self._began = True
         self._fruitless = 0
 
     def stop(self) -> None:
@@ -149,7 +150,9 @@ class CaptureService:
             begin, seq = self._source.resume(checkpoint), checkpoint.seq
             self._refuse_other_tables(checkpoint)
         self._make_reader(begin, seq)
-        if checkpoint is None and begin.since == Since():
+        # until what was asked for begins, a checkpoint would make a restart publish what is before it
+        self._began = begin.since == Since() or begin.since.published is not None
+        if checkpoint is None:
             self._commit_all()
         log.info(
             "Capture started", source=self._settings.source.name, server=self._source.address,
@@ -244,6 +247,8 @@ class CaptureService:
 
     def _on_mark(self, mark: Mark) -> None:
         """Commits when nothing is waiting, or when the interval is over."""
+        if mark is BEGAN:
+            self._began = True
         if mark is IDLE:
             self._committer.settle_if_done()
         if self._pending_since is not None:
@@ -252,7 +257,7 @@ class CaptureService:
                 self._commit()
         elif self._clock() - self._committed_at >= self._settings.capture.idle_checkpoint_seconds:
             self._committed_at = self._clock()
-            if self._reader.position != self._committed:
+            if self._is_ahead():
                 self._commit()
 
     def _reached(self, end: LogPosition) -> bool:
@@ -262,9 +267,13 @@ class CaptureService:
     # -- writing
 
     def _commit_all(self) -> None:
-        if self._pending_since is not None or self._reader.position != self._committed:
+        if self._pending_since is not None or self._is_ahead():
             self._commit()
         self._committer.settle()
+
+    def _is_ahead(self) -> bool:
+        """Whether a checkpoint would say something new."""
+        return self._began and self._reader.position != self._committed
 
     def _commit(self) -> None:
         messages, actions = self._encoder.take()

@@ -13,6 +13,7 @@ from meepo2_cdc.capture.encoder import Topic
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import PositionLost, UnreadableData
 from meepo2_cdc.kafka import checkpoints
+from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.kafka.registry import header_of, schema_of_id
 from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, partition_counts
 from meepo2_cdc.records.avro import ActionDecoder, single_object_header
@@ -75,7 +76,7 @@ class CaptureTopics:
     def _holds_our_records(self, topic: str, partitions: int) -> bool:
         """Looks at the last records of each partition."""
         consumer = Consumer({
-            **self._settings.kafka,
+            **quiet(self._settings.kafka),
             "group.id": f"meepo2-cdc.none.{self._settings.source.name}",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

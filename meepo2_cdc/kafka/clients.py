@@ -4,6 +4,7 @@ Connecting to Kafka, with one clear error when nobody answers.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,18 @@ ANSWER_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 
 
+_muted = logging.getLogger("librdkafka")
+_muted.addHandler(logging.NullHandler())
+_muted.propagate = False
+
+
 def quiet(kafka: Mapping[str, str]) -> dict[str, Any]:
-    """The options, without librdkafka's own lines on stderr unless log_level is among them."""
-    return {"log_level": "2", **kafka}
+    """
+    The options, without librdkafka's own lines on stderr: what they say comes back as errors too.
+
+    Whoever sets `log_level` or `debug` wants to see them.  A client made so must be polled from time to time.
+    """
+    return dict(kafka) if {"log_level", "debug"} & kafka.keys() else {"logger": _muted, **kafka}
 
 
 def connect(kafka: Mapping[str, str], answer_seconds: float = ANSWER_SECONDS) -> AdminClient:

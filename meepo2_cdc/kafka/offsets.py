@@ -19,7 +19,6 @@ from confluent_kafka.admin._listoffsets import (
 
 from meepo2_cdc.kafka.clients import REQUEST_SECONDS
 
-
 SETTLE_SECONDS = 2.0
 _SETTLE_POLL_SECONDS = 0.01
 

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from meepo2_cdc.errors import Fenced
 from meepo2_cdc.kafka.checkpoints import read_checkpoint
+from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records.checkpoint import Checkpoint
 
@@ -66,6 +67,7 @@ class TransactionalWriter:
         producer = self._producer
         if producer is None:
             raise RuntimeError("a writer is opened before it writes")
+        producer.poll(0)  # takes what librdkafka has to log
         try:
             producer.begin_transaction()
             for topic, batch in messages.items():
@@ -91,7 +93,7 @@ class TransactionalWriter:
             "batch.size": 1 << 20,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 256 << 10,
-            **self._kafka,
+            **quiet(self._kafka),
             "transactional.id": self._transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "partitioner": "murmur2_random",

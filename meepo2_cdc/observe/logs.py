@@ -8,6 +8,8 @@ import logging
 import sys
 from typing import Literal
 
+import stamina
+import stamina.instrumentation
 import structlog
 
 Format = Literal["text", "json"]
@@ -20,6 +22,7 @@ def set_up(level: str = "INFO", form: Format = "text") -> None:
         render = structlog.processors.JSONRenderer()
     else:
         render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    stamina.instrumentation.set_on_retry_hooks([])  # what is retried, and why, is logged by whoever retries
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

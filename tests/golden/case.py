@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meepo2_cdc.records import KeyPart, TableAction
+from tests.sources import METADATA, OPTIONAL, REQUIRED
 
 HERE = Path(__file__).parent
-SERVERS = ("mysql", "mysql9", "mariadb")
-METADATA = ("full", "default")
+SERVERS = REQUIRED + OPTIONAL
 START, READ = "start;", "read;"
 
 

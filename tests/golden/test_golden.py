@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 from pymysql.cursors import Cursor
@@ -14,9 +13,9 @@ from pymysql.cursors import Cursor
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records.position import LogPosition
-from tests.golden.case import HERE, METADATA, READ, Case, Statement, line_of, read_case
+from tests.golden.case import HERE, READ, Case, Statement, line_of, read_case
 from tests.reading import Log, Read, reading
-from tests.sources import known_sources, source_log
+from tests.sources import METADATA, Run, known_sources, source_run
 
 CASES = [read_case(path) for path in sorted((HERE / "cases").glob("*.sql"))]
 TRIALS = [
@@ -29,11 +28,9 @@ TRIALS = [
 
 
 @pytest.fixture(scope="module")
-def run(request: pytest.FixtureRequest) -> Iterator[tuple[Log, str]]:
-    """A server, with one of the two kinds of row metadata for as long as it is used."""
-    server, metadata = request.param
-    with closing(source_log(server)) as log, log.row_metadata(metadata.upper()):
-        yield log, metadata
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    with source_run(*request.param) as found:
+        yield found
 
 
 class Playing:
@@ -98,9 +95,9 @@ def _passed_over(database: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("run", "case"), TRIALS, indirect=["run"], scope="module")
-def test_every_statement_gives_its_records_and_nothing_else_does(run: tuple[Log, str], case: Case):
+def test_every_statement_gives_its_records_and_nothing_else_does(run: Run, case: Case):
     """A change that is missed, repeated or given under another key stays wrong in every target for ever."""
-    log, metadata = run
+    log, _, metadata = run
     with log.database() as database:
         playing = Playing(log, case, database)
         if metadata in case.stops:
@@ -112,3 +109,20 @@ def test_every_statement_gives_its_records_and_nothing_else_does(run: tuple[Log,
         got = playing.play()
     assert got == _text(case.statements, [list(statement.records) for statement in case.statements])
     assert _passed_over(database) == set(case.passed_over)
+
+
+@pytest.mark.parametrize(
+    "run", [(server, "default") for server in known_sources()], indirect=True, ids=str, scope="module"
+)
+def test_statements_are_read_in_the_character_set_of_their_session(run: Run):
+    """The log has them as they came; read as UTF-8, another table is said to be empty."""
+    log, _, _ = run
+    with log.database() as database:
+        log.ask(f"CREATE TABLE {database}.größe (id INT PRIMARY KEY)")
+        log.ask(f"CREATE TABLE {database}.gr (id INT PRIMARY KEY)")
+        with reading(log, database) as reader:
+            for charset in ("latin1", "gbk", "utf8mb4"):
+                with log.connect(database, charset=charset) as session, session.cursor() as cursor:
+                    cursor.execute("TRUNCATE größe" if charset != "gbk" else "TRUNCATE gr -- 中文")
+            got = [line_of(read.action, database) for read in reader.up_to(log.end())]
+    assert got == ["-> `größe` truncate ()", "-> gr truncate ()", "-> `größe` truncate ()"]

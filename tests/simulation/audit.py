@@ -8,6 +8,7 @@ transaction is decided, so that a violation is found where it happens and not at
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from meepo2_cdc.records import TableAction
@@ -181,7 +182,7 @@ class Audit:
         if any(before.seq >= after.seq for before, after in zip(actions, actions[1:], strict=False)):
             raise Violation("I2: seq does not rise within a partition")
         if "compact" in self._world.settings.topics.cleanup_policy:
-            for entry, following in zip(entries, [*entries[1:], None], strict=True):
+            for entry, following in zip_longest(entries, entries[1:]):
                 deleted = entry.value is not None and _decoder.action(entry.value).action.value == "delete"
                 if deleted and (following is None or following.value is not None or following.key != entry.key):
                     raise Violation("I7: a delete is not followed by its tombstone")

@@ -51,10 +51,12 @@ class Process:
         self.dead = self.has_rival = False
         self.may_be_refused = world.damage is not None
         self.refused = False
+        self.step = ""
         self.dump: SimDump | None = None
         self.sent = 0
         self._troubles: dict[str, str] = {}
         self.executor = SimExecutor(self)
+        world.current = self
         self.service = self._service(once)
 
     @property

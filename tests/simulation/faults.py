@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tests.simulation import history as h
 from tests.simulation.clients import CHECKPOINTS
 from tests.simulation.history import Statement, Txn
+from tests.simulation.situations import BETWEEN_QUESTIONS, EMPTY_SET, OLD_FILE, UNDECIDED_XA
 from tests.simulation.workload import item
 
 if TYPE_CHECKING:
@@ -151,10 +152,24 @@ class Faults:
         """Where the capture begins is written down."""
         return self._world.audit.checkpoint is not None
 
+    def _is_left_out(self) -> bool:
+        """Whether now is a moment at which a change of servers is known to be too much, see LEFT_OUT."""
+        world, checkpoint = self._world, self._world.audit.checkpoint
+        readings = [one.reading for one in world.alive if one.reading is not None]
+        if checkpoint is None or not world.has_gtids:
+            asking = any(one.step.startswith(("ask", "dump")) for one in world.alive)
+            return asking and BETWEEN_QUESTIONS in world.left_out
+        undecided = checkpoint.undecided
+        sets = [checkpoint.gtid_set, undecided and undecided.gtid_set, *(str(one.gtids) for one in readings)]
+        if "" in sets and EMPTY_SET in world.left_out:
+            return True
+        xa = undecided is not None or bool(world.workload.prepared)
+        return xa and world.flavor == "mariadb" and UNDECIDED_XA in world.left_out
+
     def _purge(self, process: Process) -> None:
         """What a new capture does not need; one that was overtaken may still want it."""
         world = self._world
-        if not self._settled() or world.damage is not None:
+        if not self._settled() or world.damage is not None or self._is_left_out():
             return
         for one in world.alive:
             one.may_be_refused = one.may_be_refused or one is not world.ruler
@@ -163,7 +178,7 @@ class Faults:
     def _fail_over(self, process: Process) -> None:
         """To a replica; without global ids its files and positions mean nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
-        if world.damage is not None or checkpoint is None:
+        if world.damage is not None or checkpoint is None or self._is_left_out():
             return
         if not world.has_gtids:
             self._lead_to(world.new_server(list(world.history.txns)), Damage(world, "positions of another server"))
@@ -171,6 +186,7 @@ class Faults:
             for one in world.alive:
                 reading = one.reading
                 one.may_be_refused = one.may_be_refused or reading is None or reading.gtids is None
+                one.may_be_refused |= world.flavor == "mariadb" and OLD_FILE in world.left_out
             others = [one for name, one in world.lineage.items() if name not in world.retired]
             new = world.new_server(world.history.txns, first_file=self._dice.choice((1, 2, 40)))
             world.promote(self._dice.choice([*others, new, new]))
@@ -179,21 +195,23 @@ class Faults:
     def _lose_tail(self, process: Process) -> None:
         """To a replica that lacks the last transactions, of which the capture has seen nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
-        if world.damage is not None or checkpoint is None or not checkpoint.gtid_set:
+        if world.damage is not None or checkpoint is None or self._is_left_out():
             return
-        if any(one.reading is None or one.reading.gtids is None for one in world.alive):
+        if not checkpoint.gtid_set or any(one.reading is None or one.reading.gtids is None for one in world.alive):
             return
         count, _ = world.audit.place(checkpoint)
         seen = max([count + (checkpoint.rows_done > 0), *(one.sent for one in world.alive)])
         if seen < len(world.history.txns):
             world.cut(self._dice.randrange(seen, len(world.history.txns)))
             world.promote(world.new_server(world.history.txns, first_file=self._dice.choice((1, 7))))
+            for one in world.alive:
+                one.may_be_refused |= world.flavor == "mariadb" and OLD_FILE in world.left_out
             self._cut_connections()
 
     # -- what must be refused
 
     def _damage(self, process: Process) -> None:
-        if self._world.damage is None and self._settled():
+        if self._world.damage is None and self._settled() and not self._is_left_out():
             self._dice.choice((self._purge_too_much, self._restore, self._diverge))()
 
     def _purge_too_much(self) -> None:

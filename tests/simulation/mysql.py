@@ -100,6 +100,8 @@ class SimServer:
                 kept = list(takewhile(lambda event: event.txn < count, file.events))
                 past.files.append(LogFile(file.name, file.first_txn, kept))
         past._written = count
+        if not past.files:  # older than all that was not purged
+            past.flush(0)
         return past
 
     # -- answers

@@ -30,7 +30,7 @@ class SimCatalog:
 
     is_mariadb = False
 
-    def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
+    def definition_changed(self, *what: object) -> None:
         """Nothing was asked that could be outdated."""
 
     def charset_of(self, collation: int) -> str | None:

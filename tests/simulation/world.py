@@ -22,6 +22,7 @@ from tests.simulation.history import History, Txn
 from tests.simulation.kafka import Broker, Transaction
 from tests.simulation.log_files import Identity
 from tests.simulation.mysql import SimServer
+from tests.simulation.situations import LEFT_OUT, SAME_SECOND
 from tests.simulation.workload import Snapshot, Workload
 
 LENGTH = 350
@@ -39,7 +40,7 @@ class SimWorld:
     others last.
     """
 
-    def __init__(self, seed: int, *, tracing: bool = False, only: dict[str, object] | None = None) -> None:
+    def __init__(self, seed: int, *, tracing: bool = False, left_out: frozenset[str] = LEFT_OUT) -> None:
         self.seed = seed
         self.dice = Random(seed)  # noqa: S311  chance that can be had again, not secrets
         self.trace: list[str] | None = [] if tracing else None
@@ -54,9 +55,10 @@ class SimWorld:
         self._processes = 0
         self._idle = 0
         self._calm_steps = 0
+        self.left_out = left_out
         self.current: Process | None = None
         self.retired: set[str] = set()
-        self._make_source(only or {})
+        self._make_source()
         start, base = self._first_start()
         self.settings = self._make_settings(start)
         self.audit = Audit(self, base)
@@ -65,8 +67,8 @@ class SimWorld:
 
     # -- making it
 
-    def _make_source(self, only: dict[str, object]) -> None:
-        kind = only.get("source") or self.dice.choice(("mysql", "mysql", "mysql", "files", "mariadb"))
+    def _make_source(self) -> None:
+        kind = self.dice.choice(("mysql", "mysql", "mysql", "files", "mariadb"))
         self.flavor, self.has_gtids = ("mariadb" if kind == "mariadb" else "mysql"), kind != "files"
         self.history = History()
         self.workload = Workload(self.dice, self._kinds())
@@ -77,6 +79,8 @@ class SimWorld:
         for _ in range(self.dice.choice((0, 0, 3, 12))):
             self.now += self.dice.uniform(1.1, 5)
             self.work(earliest_readable=None)
+        if SAME_SECOND in self.left_out:
+            self.now += 1
 
     def _kinds(self) -> dict[str, float]:
         """The mix of transactions, other in each world."""
@@ -153,11 +157,10 @@ class SimWorld:
 
     def live(self) -> Process:
         """One process, from its start to its end."""
+        before = self.current
         self._processes += 1
         effects = self.dice.randint(*_LIFE)
         process = Process(self, self._processes, effects=effects, once=not self.calm and self.dice.random() < 0.1)
-        before = self.current
-        self.current = process
         self.alive.append(process)
         try:
             self.say(process, "starts")
@@ -190,9 +193,11 @@ class SimWorld:
         self.steps += 1
         self.pass_time(self.dice.choice((0.001, 0.004, 0.02)) if seconds is None else seconds)
         self.audit.memory(process)
+        process.step = step
         self.say(process, step)
         if self.calm:
             self._calm_steps += 1
+            process.executor.run_waiting()
             if self._calm_steps > _CALM_LIMIT:
                 raise Violation(f"liveness: {_CALM_LIMIT} steps without faults, and the topic is not the truth")
             return

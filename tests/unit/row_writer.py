@@ -65,12 +65,17 @@ def sized(code: int, meta: int, width: int, longest: int, charset: str | None) -
 
 def passed(code: int, meta: int, size: int) -> Kind:
     """A column that stands in no key here, of fixed size."""
-    return Kind(t.Column(code, meta), st.binary(min_size=size, max_size=size).map(lambda raw: Value(raw, None)), in_keys=False)
+    return Kind(
+        t.Column(code, meta), st.binary(min_size=size, max_size=size).map(lambda raw: Value(raw, None)), in_keys=False
+    )
 
 
 KINDS = [
-    *(integer(code, size, unsigned)
-      for code, size in ((t.TINY, 1), (t.SHORT, 2), (t.INT24, 3), (t.LONG, 4), (t.LONGLONG, 8)) for unsigned in (False, True)),
+    *(
+        integer(code, size, unsigned)
+        for code, size in ((t.TINY, 1), (t.SHORT, 2), (t.INT24, 3), (t.LONG, 4), (t.LONGLONG, 8))
+        for unsigned in (False, True)
+    ),
     sized(t.VARCHAR, 40, 1, 40, "utf8mb4"),
     sized(t.VARCHAR, 255, 1, 40, None),
     sized(t.VARCHAR, 256, 2, 40, "utf8mb4"),
@@ -81,10 +86,20 @@ KINDS = [
     Kind(t.Column(t.FLOAT, 4), st.floats(width=32, allow_nan=False).map(lambda x: Value(struct.pack("<f", x), x))),
     Kind(t.Column(t.BIT, 17), st.binary(min_size=3, max_size=3).map(lambda raw: Value(raw, raw))),
     Kind(t.Column(t.YEAR, 0), st.integers(1901, 2155).map(lambda n: Value(bytes((n - 1900,)), n))),
-    passed(t.DATE, 0, 3), passed(t.NEWDECIMAL, 10 << 8 | 2, 5), passed(t.NEWDECIMAL, 65 << 8 | 30, 30), passed(t.DATETIME2, 3, 7),
-    passed(t.TIMESTAMP2, 0, 4), passed(t.TIME2, 6, 6), passed(t.ENUM, 2, 2), passed(t.SET, 8, 8), passed(t.DATETIME, 0, 8),
-    *(Kind(t.Column(code, 4), sized(code, 4, 4, 60, None).values, in_keys=False) for code in (t.JSON, t.GEOMETRY, t.VECTOR)),
-]  # fmt: skip
+    passed(t.DATE, 0, 3),
+    passed(t.NEWDECIMAL, 10 << 8 | 2, 5),
+    passed(t.NEWDECIMAL, 65 << 8 | 30, 30),
+    passed(t.DATETIME2, 3, 7),
+    passed(t.TIMESTAMP2, 0, 4),
+    passed(t.TIME2, 6, 6),
+    passed(t.ENUM, 2, 2),
+    passed(t.SET, 8, 8),
+    passed(t.DATETIME, 0, 8),
+    *(
+        Kind(t.Column(code, 4), sized(code, 4, 4, 60, None).values, in_keys=False)
+        for code in (t.JSON, t.GEOMETRY, t.VECTOR)
+    ),
+]
 
 
 def layout(kinds: Sequence[Kind], key: Sequence[int]) -> TableLayout:
@@ -106,7 +121,9 @@ def bitmap(bits: Sequence[bool], spare: bool) -> bytes:
 
 def image(values: Sequence[Value | None], spare: bool = True) -> bytes:
     """Nulls, then what is not null, of the columns that are present."""
-    return bitmap([value is None for value in values], spare) + b"".join(value.raw for value in values if value is not None)
+    return bitmap([value is None for value in values], spare) + b"".join(
+        value.raw for value in values if value is not None
+    )
 
 
 def key_bytes(parts: Sequence[Any]) -> bytes:

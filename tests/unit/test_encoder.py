@@ -42,7 +42,9 @@ class Desk:
         self.opened.append(f"{schema}.{table}")
         return Topic(f"x.{schema}.{table}", self._partitions, KEY_HEADER, VALUE_HEADER)
 
-    def expect(self, action: Action, table: TableLayout, pk: Pk, at: Transaction, row: int, partition: int = ANY_PARTITION) -> None:
+    def expect(
+        self, action: Action, table: TableLayout, pk: Pk, at: Transaction, row: int, partition: int = ANY_PARTITION
+    ) -> None:
         self.seq += 1
         source = Source("db", at.gtid, at.file, at.position, row)
         committed_at = EPOCH + timedelta(microseconds=at.committed_us)
@@ -77,12 +79,17 @@ def table(schema: str = "shop", name: str = "orders") -> TableLayout:
     return TableLayout(schema, name, (), ())
 
 
-def transaction(gtid: str | None = GTID, committed_us: int = COMMITTED_US, position: int = 4711, file: str = "binlog.000001") -> Transaction:
+def transaction(
+    gtid: str | None = GTID, committed_us: int = COMMITTED_US, position: int = 4711, file: str = "binlog.000001"
+) -> Transaction:
     return Transaction(gtid, committed_us, file, position, open=True)
 
 
 parts = st.one_of(
-    st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False), st.text(st.characters(exclude_categories=("Cs",))), st.binary()
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=("Cs",))),
+    st.binary(),
 )
 keys = st.lists(parts, min_size=1, max_size=3).map(tuple)
 transactions = st.builds(
@@ -98,9 +105,18 @@ transactions = st.builds(
     st.integers(63, 1 << 53),
     st.booleans(),
     transactions,
-    st.lists(st.tuples(st.sampled_from((Action.WRITE, Action.DELETE, Action.UPDATE)), st.lists(keys, min_size=1, max_size=8), st.booleans()), max_size=4),
+    st.lists(
+        st.tuples(
+            st.sampled_from((Action.WRITE, Action.DELETE, Action.UPDATE)),
+            st.lists(keys, min_size=1, max_size=8),
+            st.booleans(),
+        ),
+        max_size=4,
+    ),
 )
-def test_every_record_is_the_bytes_that_fastavro_writes(seq: int, tombstones: bool, at: Transaction, changes: list[tuple[Action, list[Pk], bool]]):
+def test_every_record_is_the_bytes_that_fastavro_writes(
+    seq: int, tombstones: bool, at: Transaction, changes: list[tuple[Action, list[Pk], bool]]
+):
     """Readers in other languages know the schema and nothing of our tables of ready bytes."""
     desk = Desk(seq, tombstones=tombstones)
     tables = table(), table("größe", "a b")
@@ -114,9 +130,11 @@ def test_every_record_is_the_bytes_that_fastavro_writes(seq: int, tombstones: bo
 
 
 @pytest.mark.parametrize("action", [Action.WRITE, Action.DELETE])
-@pytest.mark.parametrize("seq", [63, 64, 127, 128, 8190, 8191, 1_048_575, (1 << 20) - 130, (1 << 41) - 65, 1_767_323_045_123_000])
+@pytest.mark.parametrize(
+    "seq", [63, 64, 127, 128, 8190, 8191, 1_048_575, (1 << 20) - 130, (1 << 41) - 65, 1_767_323_045_123_000]
+)
 def test_seq_is_right_over_every_change_of_its_higher_bytes(seq: int, action: Action):
-    """The higher bytes are kept for 64 records; kept one too long, 64 seqs are wrong and duplicates are dropped for new."""
+    """The higher bytes are kept for 64 records; kept one too long, new records are taken for repeated ones."""
     desk = Desk(seq)
     desk.add(action, table(), [(n,) for n in range(200)], transaction())
     desk.check()

@@ -58,7 +58,7 @@ def test_decimals_are_their_digits(case: tuple[int, int, Decimal]):
 
 
 def packed_decimal(precision: int, scale: int, number: Decimal) -> bytes:
-    """Nine digits in four bytes, fewer in fewer, from the point outwards; the first bit inverted; all bits if negative."""
+    """Nine digits in four bytes, from the point outwards; the first bit inverted, and all of them if negative."""
     sizes = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
     text = f"{number.copy_abs():0{precision + (scale > 0)}.{scale}f}"
     whole, _, fraction = text.rpartition(".") if scale else (text, "", "")
@@ -102,8 +102,17 @@ def test_timestamps_are_in_utc(seconds: int, micros: int, digits: int):
     assert part(t.TIMESTAMP2, raw, meta=digits) == avro(text + (f".{micros:06}"[: digits + 1] if digits else "") + "Z")
 
 
-@given(st.booleans(), st.integers(0, 838), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999999), st.integers(0, 6))
-def test_times_keep_their_sign_and_their_fraction(minus: bool, hours: int, minutes: int, seconds: int, micros: int, digits: int):
+@given(
+    st.booleans(),
+    st.integers(0, 838),
+    st.integers(0, 59),
+    st.integers(0, 59),
+    st.integers(0, 999999),
+    st.integers(0, 6),
+)
+def test_times_keep_their_sign_and_their_fraction(
+    minus: bool, hours: int, minutes: int, seconds: int, micros: int, digits: int
+):
     """A negative time with a fraction is stored as the complement of the whole, not of its parts."""
     micros = micros // 10 ** (6 - digits) * 10 ** (6 - digits)
     minus = minus and any((hours, minutes, seconds, micros))
@@ -169,7 +178,9 @@ def test_enums_and_sets_are_their_labels():
     assert [part(t.ENUM, bytes((n,)), meta=1, labels=labels) for n in range(4)] == [avro(one) for one in ("", *labels)]
     assert part(t.ENUM, b"\x2c\1", meta=2, labels=tuple(f"n{n}" for n in range(1, 301))) == avro("n300")
     sets = {0: "", 1: "a", 6: "größe,it's", 7: "a,größe,it's"}
-    assert {n: part(t.SET, bytes((n,)), meta=1, labels=labels) for n in sets} == {n: avro(text) for n, text in sets.items()}
+    assert {n: part(t.SET, bytes((n,)), meta=1, labels=labels) for n in sets} == {
+        n: avro(text) for n, text in sets.items()
+    }
 
 
 @pytest.mark.parametrize(("code", "raw"), [(t.ENUM, b"\4"), (t.SET, b"\x08"), (t.SET, b"\x0f")])
@@ -191,9 +202,21 @@ def test_addresses_and_uuids_of_mariadb_are_what_they_say(raw: bytes):
 
 @pytest.mark.parametrize(
     "text",
-    ["::", "::1", "1::", "2001:db8::1:0:0:1", "1::2:0:3:0:4:0", "::ffff:192.0.2.128", "::ffff:0.0.0.1", "::192.0.2.128", "::1:0:0",
-     "2001:db8:1:2:3:4:5:6", "fe80::1:0:0:0", "::1:2:3:4:5:6:7"],
-)  # fmt: skip
+    [
+        "::",
+        "::1",
+        "1::",
+        "2001:db8::1:0:0:1",
+        "1::2:0:3:0:4:0",
+        "::ffff:192.0.2.128",
+        "::ffff:0.0.0.1",
+        "::192.0.2.128",
+        "::1:0:0",
+        "2001:db8:1:2:3:4:5:6",
+        "fe80::1:0:0:0",
+        "::1:2:3:4:5:6:7",
+    ],
+)
 def test_an_inet6_is_spelled_as_mariadb_spells_it(text: str):
     """A consumer compares it with what the server shows; Python's spelling differs in the details."""
     assert part(t.STRING, ipaddress.IPv6Address(text).packed, meta=16, native="inet6") == avro(text)

@@ -4,6 +4,8 @@ Positions and sets of global transaction ids, against plain sets of numbers.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,7 @@ def test_intervals_are_apart_and_in_order(added: list[tuple[str, int, int]]):
         numbers = [int(number) for part in text.split(":")[1:] if part[0].isdigit() for number in part.split("-")]
         ends = [pair for part in text.split(":")[1:] if part[0].isdigit() for pair in [part.split("-")]]
         assert numbers == sorted(numbers)
-        assert all(int(after[0]) > int(before[-1]) + 1 for before, after in zip(ends, ends[1:], strict=False))
+        assert all(int(after[0]) > int(before[-1]) + 1 for before, after in pairwise(ends))
 
 
 @given(steps, steps)
@@ -117,7 +119,10 @@ def test_sets_as_servers_spell_them(text: str, canonical: str):
     assert str(MysqlGtidSet(text)) == canonical
 
 
-@pytest.mark.parametrize("text", ["x", A, f"{A}:", f"{A}:1-", f"{A}:-3", f"{A}:1-x", f"{A}:tag", f"{A}:3-1", f"{A}:0", "0-1-5", f"nouuid:1-5,{A}:1"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", A, f"{A}:", f"{A}:1-", f"{A}:-3", f"{A}:1-x", f"{A}:tag", f"{A}:3-1", f"{A}:0", "0-1-5", f"nouuid:1-5,{A}:1"],
+)
 def test_what_is_no_set_is_refused(text: str):
     """A set that lost a part begins too early or too late."""
     with pytest.raises(ValueError, match=r"."):

@@ -48,7 +48,10 @@ def events(draw: st.DrawFn, most_rows: int = 6) -> Event:
     key = draw(st.lists(st.sampled_from(able), min_size=1, max_size=4, unique=True))
     images = draw(st.sampled_from((1, 2)))
     some = [draw(st.lists(st.booleans(), min_size=len(kinds), max_size=len(kinds))) for _ in range(images)]
-    present = [[index for index in range(len(kinds)) if bits[index] or (index in key and n == 0)] for n, bits in enumerate(some)]
+    present = [
+        [index for index in range(len(kinds)) if bits[index] or (index in key and n == 0)]
+        for n, bits in enumerate(some)
+    ]
     body, ends, keys = b"", [], []
     for _ in range(draw(st.integers(1, most_rows))):
         held: dict[int, Value | None] = {}
@@ -131,7 +134,9 @@ def test_more_null_patterns_than_are_kept_apart_are_walked_all_the_same(data: st
     body, keys = b"", []
     for number, pattern in enumerate(patterns):
         beside: list[Value | None] = [
-            None if pattern >> n & 1 else (Value(b"\1\0\0\0", 1) if kinds[n if n < 8 else n + 1] is INT else Value(b"\3xyz", ""))
+            None
+            if pattern >> n & 1
+            else (Value(b"\1\0\0\0", 1) if kinds[n if n < 8 else n + 1] is INT else Value(b"\3xyz", ""))
             for n in range(16)
         ]
         values = [*beside[:8], Value(number.to_bytes(4, "little"), number), *beside[8:]]
@@ -153,7 +158,10 @@ def test_patterns_that_are_first_seen_in_the_middle_of_an_event_give_each_row_on
 def test_the_search_for_the_right_path_ends_at_the_stated_number_of_patterns():
     """Thousands of paths would make the function itself the load."""
     kinds = [INT, *[TEXT] * 8]
-    rows = [image([Value(b"\1\0\0\0", 1), *[None if n >> bit & 1 else Value(b"\0", "") for bit in range(8)]]) for n in range(200)]
+    rows = [
+        image([Value(b"\1\0\0\0", 1), *[None if n >> bit & 1 else Value(b"\0", "") for bit in range(8)]])
+        for n in range(200)
+    ]
     walker = layout(kinds, [0]).walker(b"\xff\1", 1)
     body = b"".join(rows)
     assert walker.keys(body, 0, len(body)) == [key_bytes([1])] * 200
@@ -164,9 +172,12 @@ def test_the_search_for_the_right_path_ends_at_the_stated_number_of_patterns():
 def test_a_null_in_the_key_is_refused(count: int):
     """No key is null; the row is not of this layout."""
     kinds = [INT, *[TEXT] * 8]
-    known = [image([Value(b"\1\0\0\0", 1), *[None if n >> bit & 1 else Value(b"\0", "") for bit in range(8)]]) for n in range(count)]
+    known = [
+        image([Value(b"\1\0\0\0", 1), *[None if n >> bit & 1 else Value(b"\0", "") for bit in range(8)]])
+        for n in range(count)
+    ]
     body = b"".join(known) + image([None, *[Value(b"\0", "")] * 8])
-    with pytest.raises(UnreadableData, match="null in .*key column"):
+    with pytest.raises(UnreadableData, match=r"null in .*key column"):
         layout(kinds, [0]).walker(b"\xff\1", 1).keys(body, 0, len(body))
 
 
@@ -194,7 +205,7 @@ def test_bitmaps_of_another_number_of_columns_are_refused(bitmaps: bytes):
 
 
 def test_rows_of_updates_with_differences_of_json_values_have_their_options_stepped_over():
-    """PARTIAL_JSON puts options in front of the after image, with a bitmap over the JSON columns if there are differences."""
+    """PARTIAL_JSON puts options in front of the after image, and a bitmap over the JSON columns if any differ."""
     json = sized(t.JSON, 4, 4, 60, None)
     kinds = [Kind(t.Column(t.JSON, 4), json.values), INT]
     row = [Value(b"\2\0\0\0{}", ""), Value(b"\5\0\0\0", 5)]

@@ -41,7 +41,7 @@ class Answers:
     def native_type(self, table: TableMap, column: int) -> str | None:
         return None
 
-    def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
+    def definition_changed(self, schema: str, statement: str, began_s: int, ended_s: float) -> None:
         raise AssertionError
 
 
@@ -110,14 +110,41 @@ def test_names_are_read_whatever_they_are(schema: str, table: str):
 def test_every_type_has_its_size():
     """One column that is read too wide moves every key behind it."""
     declared = {
-        (t.TINY, b""): 1, (t.SHORT, b""): 2, (t.INT24, b""): 3, (t.LONG, b""): 4, (t.LONGLONG, b""): 8, (t.YEAR, b""): 1,
-        (t.FLOAT, b"\4"): 4, (t.DOUBLE, b"\x08"): 8, (t.DATE, b""): 3, (t.TIME, b""): 3, (t.DATETIME, b""): 8, (t.TIMESTAMP, b""): 4,
-        (t.TIME2, b"\0"): 3, (t.TIME2, b"\1"): 4, (t.TIME2, b"\6"): 6, (t.DATETIME2, b"\0"): 5, (t.DATETIME2, b"\3"): 7,
-        (t.TIMESTAMP2, b"\0"): 4, (t.TIMESTAMP2, b"\6"): 7, (t.NEWDECIMAL, b"\x0a\2"): 5, (t.NEWDECIMAL, b"\x41\x1e"): 30,
-        (t.NEWDECIMAL, b"\1\1"): 1, (t.BIT, b"\1\0"): 1, (t.BIT, b"\0\1"): 1, (t.BIT, b"\7\7"): 8, (t.BIT, b"\0\x08"): 8,
-        (t.STRING, b"\xf7\1"): 1, (t.STRING, b"\xf7\2"): 2, (t.STRING, b"\xf8\1"): 1, (t.STRING, b"\xf8\x08"): 8,
-        (t.VARCHAR, b"\xff\0"): None, (t.STRING, b"\xfe\x28"): None, (t.BLOB, b"\2"): None, (t.JSON, b"\4"): None,
-    }  # fmt: skip
+        (t.TINY, b""): 1,
+        (t.SHORT, b""): 2,
+        (t.INT24, b""): 3,
+        (t.LONG, b""): 4,
+        (t.LONGLONG, b""): 8,
+        (t.YEAR, b""): 1,
+        (t.FLOAT, b"\4"): 4,
+        (t.DOUBLE, b"\x08"): 8,
+        (t.DATE, b""): 3,
+        (t.TIME, b""): 3,
+        (t.DATETIME, b""): 8,
+        (t.TIMESTAMP, b""): 4,
+        (t.TIME2, b"\0"): 3,
+        (t.TIME2, b"\1"): 4,
+        (t.TIME2, b"\6"): 6,
+        (t.DATETIME2, b"\0"): 5,
+        (t.DATETIME2, b"\3"): 7,
+        (t.TIMESTAMP2, b"\0"): 4,
+        (t.TIMESTAMP2, b"\6"): 7,
+        (t.NEWDECIMAL, b"\x0a\2"): 5,
+        (t.NEWDECIMAL, b"\x41\x1e"): 30,
+        (t.NEWDECIMAL, b"\1\1"): 1,
+        (t.BIT, b"\1\0"): 1,
+        (t.BIT, b"\0\1"): 1,
+        (t.BIT, b"\7\7"): 8,
+        (t.BIT, b"\0\x08"): 8,
+        (t.STRING, b"\xf7\1"): 1,
+        (t.STRING, b"\xf7\2"): 2,
+        (t.STRING, b"\xf8\1"): 1,
+        (t.STRING, b"\xf8\x08"): 8,
+        (t.VARCHAR, b"\xff\0"): None,
+        (t.STRING, b"\xfe\x28"): None,
+        (t.BLOB, b"\2"): None,
+        (t.JSON, b"\4"): None,
+    }
     found = read_table_map(body(list(declared))).columns
     assert [t.fixed_size(column) for column in found] == list(declared.values())
 
@@ -148,8 +175,12 @@ def test_the_key_comes_in_its_own_order():
 
 def test_a_key_over_the_beginning_of_columns_is_the_whole_columns():
     """The log says how long the beginnings are; no row is found by them."""
-    raw = body([TEXT, INT], field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])), field(tables.COLUMN_NAME, b"\1a\1b"),
-               field(tables.PREFIX_KEY, numbers([1, 0, 0, 3])))  # fmt: skip
+    raw = body(
+        [TEXT, INT],
+        field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])),
+        field(tables.COLUMN_NAME, b"\1a\1b"),
+        field(tables.PREFIX_KEY, numbers([1, 0, 0, 3])),
+    )
     assert keys(layout_of(raw, Answers()), b"\5lange", b"\5\0\0\0") == [key_bytes([5, "lange"])]
 
 
@@ -162,7 +193,12 @@ def test_signs_are_counted_over_numbers_and_years():
     """Seen on MySQL 8.0, 9.7 and MariaDB 10.11: YEAR has a bit, BIT and all others have none."""
     columns = [YEAR, TEXT, FLOAT, BIT, DECIMAL, INT, YEAR, INT, BIGINT, BIGINT, INT]
     sign_bits = signs(True, False, False, False, True, True, False, True, True)
-    raw = full(columns, [5, 7, 8, 9, 10], field(tables.SIGNEDNESS, sign_bits), field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])))
+    raw = full(
+        columns,
+        [5, 7, 8, 9, 10],
+        field(tables.SIGNEDNESS, sign_bits),
+        field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])),
+    )
     ones = b"\xff" * 8
     values = [b"\1", b"\1x", b"\0" * 4, b"\1", b"\x80\0\0", ones[:4], b"\1", ones[:4], ones, ones, ones[:4]]
     got = keys(layout_of(raw, Answers()), *values)
@@ -188,11 +224,12 @@ def test_labels_are_those_of_their_own_column_in_its_own_character_set():
     columns = [(t.STRING, b"\xf7\1"), (t.STRING, b"\xf8\1"), (t.STRING, b"\xf7\1"), (t.STRING, b"\xf8\1")]
     many = [f"n{n}".encode() for n in range(300)]
     raw = full(
-        columns, [0, 1, 2, 3],
+        columns,
+        [0, 1, 2, 3],
         field(tables.ENUM_LABELS, labels([b"\xe9", b"b"], many)),
         field(tables.SET_LABELS, labels([b"x", b"y"], ["é".encode("utf-16-be")])),
         field(tables.LABEL_COLUMN_CHARSET, numbers([LATIN1, UTF8MB4, UTF8MB4, UTF16])),
-    )  # fmt: skip
+    )
     assert keys(layout_of(raw, Answers()), b"\1", b"\3", b"\xff", b"\1") == [key_bytes(["é", "x,y", "n254", "é"])]
 
 
@@ -216,9 +253,14 @@ def test_a_type_that_is_not_known_is_refused_by_its_number(kind: int):
         layout_of(full([INT, (kind, b"")], [0]), Answers())
 
 
-WHOLE = full([INT, TEXT, YEAR, (t.STRING, b"\xf7\1")], [3, 1, 0], field(tables.SIGNEDNESS, signs(True, False)),
-             field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])), field(tables.ENUM_LABELS, labels([b"a", b"b"])),
-             field(tables.LABEL_DEFAULT_CHARSET, numbers([UTF8MB4])))  # fmt: skip
+WHOLE = full(
+    [INT, TEXT, YEAR, (t.STRING, b"\xf7\1")],
+    [3, 1, 0],
+    field(tables.SIGNEDNESS, signs(True, False)),
+    field(tables.DEFAULT_CHARSET, numbers([UTF8MB4])),
+    field(tables.ENUM_LABELS, labels([b"a", b"b"])),
+    field(tables.LABEL_DEFAULT_CHARSET, numbers([UTF8MB4])),
+)
 
 
 @given(st.integers(0, len(WHOLE) - 1))

@@ -34,9 +34,9 @@ class ServerCatalog:
         """As if nothing had been asked about tables yet."""
         self._definitions.forget()
 
-    def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
+    def definition_changed(self, schema: str, statement: str, began_s: int, ended_s: float) -> None:
         """As Definitions.changed."""
-        self._definitions.changed(schema, statement, ended_s)
+        self._definitions.changed(schema, statement, began_s, ended_s)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -68,10 +68,13 @@ class ChangeReader:
         learn_gtids: bool,
         skip_unreadable: bool,
     ) -> None:
-        self._file, self._offset, self._gtids = position.file, position.offset, position.gtids
+        self._file, self._offset = position.file, position.offset
+        # a set of its own: `since` may hold the same one, as the place of an undecided XA transaction
+        self._gtids = None if position.gtids is None else position.gtids.copy()
         self._skip_gtid, self._skip_rows = position.gtid, position.rows_done
         self._learns_gtids = learn_gtids and position.gtids is None
         self._tables = tables
+        self._catalog = catalog
         self._since: Since | None = since
         self._transaction: Transaction | None = None
         self._prepared: dict[str, _Prepared] = {}
@@ -115,6 +118,8 @@ class ChangeReader:
         gtids = None if self._gtids is None else self._gtids.copy()
         if transaction is None:
             return Position(self._file, self._offset, gtids, self._skip_gtid, self._skip_rows)
+        if not transaction.wanted:  # the rows that are published are those of a transaction that is yet to come
+            return Position(transaction.file, transaction.position, gtids, self._skip_gtid, self._skip_rows)
         rows_done = max(transaction.rows, self._skip_rows)
         gtid = transaction.gtid if rows_done else None
         return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
@@ -181,6 +186,7 @@ class ChangeReader:
         transaction = Transaction(gtid, committed_us, self._file, start, is_open, xa=xa)
         waited = self._since is not None
         if self._since is not None and self._since.admits(transaction):
+            self._refuse_another_history(self._since.published)
             self._since = None
         transaction.wanted = self._since is None
         if transaction.wanted and self._skip_gtid is not None and gtid != self._skip_gtid:
@@ -191,6 +197,14 @@ class ChangeReader:
             )
         self._transaction = transaction
         return (BEGAN,) if waited and transaction.wanted else ()
+
+    def _refuse_another_history(self, published: Position | None) -> None:
+        """What is read again must be all that is published: the dump began before, so the server did not compare."""
+        if published is not None and self._gtids is not None and self._gtids != published.gtids:
+            raise PositionLost(
+                f"published are {published.gtids}, but the source goes on behind {self._gtids}",
+                fix="Point source.dsn at the server that was read before, or at a replica that keeps its commit order.",
+            )
 
     def _transaction_of(self, event: Event) -> Transaction:
         """The transaction in progress; one that begins here on servers without any GTID events."""
@@ -227,8 +241,16 @@ class ChangeReader:
         if buf[end - 6 : end] == b"\0BEGIN":
             self._transaction_of(event).open = True
             return ()
-        schema, statement = ev.read_query(buf, event.start, end)
+        schema, statement = ev.read_query(buf, event.start, end, self._text)
         return self._on_statement(event, schema, ev.bare(statement))
+
+    def _text(self, collation: int, raw: bytes) -> str:
+        """A statement in another character set; what of it is no text there matters only where it is a name."""
+        charset = self._catalog.charset_of(collation)
+        try:
+            return raw.decode("utf-8", "replace") if charset is None else self._catalog.text_decoder(charset)(raw)
+        except UnreadableData:
+            return raw.decode("utf-8", "replace")
 
     def _on_statement(self, event: Event, schema: str, statement: str) -> Iterable[Change]:
         words = ev.first_words(statement)

@@ -96,20 +96,18 @@ class Definitions:
         """
         return any(ended_s > made_s and _may_name(text, schema, names) for text, schema, ended_s in self._changes)
 
-    def changed(self, schema: str, statement: str, ended_s: float) -> None:
+    def changed(self, schema: str, statement: str, began_s: int, ended_s: float) -> None:
         """
-        A statement other than a change of rows was read; `ended_s`, at the latest, it had been carried out.
+        A statement other than a change of rows was read; it began at `began_s` and had been carried out by `ended_s`.
 
         Raises UnreadableData when it changed a table that was read by a definition of later.
         """
         text = statement.lower()
         self._changes.append((text, schema, ended_s))
         for names in [names for names in self._known if _may_name(text, schema, names)]:
-            if (
-                self._known.pop(names).asked_s > ended_s
-                and _TABLE_STATEMENT.match(text)
-                and _names(text, schema, names)
-            ):
+            known = self._known.pop(names)
+            made_since = known.made_s >= began_s or _RENAME.search(text)  # MySQL does not date a renaming
+            if known.asked_s > ended_s and made_since and _changes(text, schema, names):
                 raise UnreadableData(
                     f"{'.'.join(names)} changed after the event was written: the events before were read by its"
                     " definition of now, and their keys may have been others",
@@ -174,6 +172,17 @@ def _key_of(rows: list[dict[str, Any]], indexes: list[dict[str, Any]]) -> Iterat
 
 
 _TABLE_STATEMENT = re.compile(r"(?:alter|create|drop|rename)\b[\w\s]*?\b(?:table|index)\b")
+_RENAME = re.compile(r"\brename\b")
+_ALSO_NAMED = re.compile(r"\breferences\s.*|(?<=\s)(?:like|select|as)\s.*", re.DOTALL)
+
+
+def _changes(text: str, schema: str, names: tuple[str, str]) -> bool:
+    """Whether it changes the table, and does not just name it: as what another table refers to, or is a copy of."""
+    if not _TABLE_STATEMENT.match(text):
+        return False
+    creates_table = re.match(r"create\b[\w\s]*?\btable\b", text) is not None
+    own = _ALSO_NAMED.sub("", text.partition("(")[0] if creates_table else text)
+    return _names(own, schema, names)
 
 
 def _may_name(text: str, schema: str, names: tuple[str, str]) -> bool:
@@ -247,7 +256,8 @@ _COMPRESSED = {t.BLOB_COMPRESSED: t.BLOB, t.VARCHAR_COMPRESSED: t.VARCHAR}
 
 def fits(now: t.Column, then: t.Column) -> bool:
     if then.type in _OLD_TEMPORAL:
-        return now.type == _OLD_TEMPORAL[then.type]
+        # before MySQL 5.6 there was no fraction; that of MariaDB has a size which the log does not tell
+        return now == t.Column(_OLD_TEMPORAL[then.type], 0)
     if then.type in _COMPRESSED:
         return now.type == _COMPRESSED[then.type]
     return now.type == then.type and (now.type in _WITHOUT_META or now.meta == then.meta)
@@ -279,7 +289,7 @@ def _refuse_unknown_labels(table: TableMap, column: Column) -> None:
     """information_schema shows a question mark for what lies beyond the Basic Multilingual Plane."""
     if column.key.charset in _ALL_OF_UNICODE and any("?" in label for label in column.key.labels):
         raise UnreadableData(
-            f"the labels of {table.qualified_table}.{column.name} are not all known: the server shows {column.declared}",
+            f"{table.qualified_table}.{column.name} has labels that are not known: the server shows {column.declared}",
             fix=METADATA_FIX,
         )
 

@@ -178,12 +178,44 @@ def read_rotate(body: bytes) -> tuple[str, int]:
     return body[8:].decode(), int.from_bytes(body[:8], "little")
 
 
-def read_query(buf: bytes, start: int, end: int) -> tuple[str, str]:
-    """Default schema and statement of a query event."""
+def read_query(buf: bytes, start: int, end: int, text: Callable[[int, bytes], str]) -> tuple[str, str]:
+    """
+    Default schema and statement of a query event.
+
+    Statements are in the character set of their session: `text` decodes one that is no UTF-8, by the number of the
+    session's collation.
+    """
     schema_size = buf[start + 8]
-    at = start + 13 + (buf[start + 11] | buf[start + 12] << 8)
+    status = buf[start + 13 : start + 13 + (buf[start + 11] | buf[start + 12] << 8)]
+    at = start + 13 + len(status)
     schema = buf[at : at + schema_size].decode("utf-8", "replace")
-    return schema, buf[at + schema_size + 1 : end].decode("utf-8", "replace")
+    statement = buf[at + schema_size + 1 : end]
+    try:
+        return schema, statement.decode()
+    except UnicodeDecodeError:
+        collation = _session_collation(status)
+        return schema, statement.decode("utf-8", "replace") if collation is None else text(collation, statement)
+
+
+_CHARSET_STATUS = 4
+_STATUS_BYTES = {0: 4, 1: 8, 3: 4}
+_STATUS_STRINGS = (5, 6)
+
+
+def _session_collation(status: bytes) -> int | None:
+    """From the status variables of a query event, where what stands in front of it is of known size (log_event.cc)."""
+    at = 0
+    while at + 3 <= len(status):
+        code, at = status[at], at + 1
+        if code == _CHARSET_STATUS:
+            return status[at] | status[at + 1] << 8
+        if code in _STATUS_STRINGS:
+            at += 1 + status[at]
+        elif code in _STATUS_BYTES:
+            at += _STATUS_BYTES[code]
+        else:
+            break
+    return None
 
 
 def ended_s(buf: bytes, start: int, began_s: int, committed_us: int) -> float:
@@ -201,7 +233,7 @@ _COMMENT = re.compile(r"\s+|/\*(?![!M]).*?\*/|(?:#|--(?=\s|$))[^\n]*(?:\n|$)|/\*
 _SET_STATEMENT = re.compile(r"SET\s+STATEMENT\s(?:'[^']*'|\"[^\"]*\"|[^'\"])*?\sFOR\s", re.IGNORECASE)  # MariaDB
 _WORD = re.compile(r"[A-Za-z]+")
 _GAP = r"(?:\s|/\*.*?\*/|(?:#|--(?=\s))[^\n]*\n)*"
-_NAME = r"(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$]+)"
+_NAME = r"(`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$\ufffd]+)"
 _TRUNCATE = re.compile(
     rf"TRUNCATE(?![\w$]){_GAP}(?:TABLE(?![\w$]){_GAP})?{_NAME}(?:{_GAP}\.{_GAP}{_NAME})?", re.IGNORECASE | re.DOTALL
 )
@@ -210,7 +242,7 @@ _ROW_STATEMENT = re.compile(
     r"(?:ANALYZE\s+(?:FORMAT\s*=\s*\w+\s+)?)?(?:INSERT|UPDATE|DELETE|REPLACE|LOAD|WITH|SELECT)(?![\w$])", re.IGNORECASE
 )
 _CREATE_TABLE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?TABLE(?![\w$])(.*)", re.IGNORECASE | re.DOTALL)
-_ROWS_SOURCE = re.compile(r"(?<![\w$])(?:SELECT|TABLE|VALUES\s*(?:ROW\s*)?\()", re.IGNORECASE)
+_ROWS_SOURCE = re.compile(r"(?<![\w$.])(?:(?:SELECT|TABLE)(?![\w$])|VALUES\s*(?:ROW\s*)?\()", re.IGNORECASE)
 _QUOTED = re.compile(
     r"`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|/\*.*?\*/|(?:#|--(?=\s))[^\n]*", re.DOTALL
 )

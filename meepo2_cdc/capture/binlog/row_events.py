@@ -59,7 +59,7 @@ class RowEvents:
         self._known.clear()
         ended_s = ev.ended_s(event.buf, event.start, event.timestamp, committed_us)
         try:
-            self._catalog.definition_changed(schema, statement, ended_s)
+            self._catalog.definition_changed(schema, statement, event.timestamp, ended_s)
         except UnreadableData as error:
             self._unreadable.note(event, error)
 

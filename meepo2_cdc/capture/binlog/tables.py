@@ -36,9 +36,9 @@ class Catalog(Protocol):
     def is_mariadb(self) -> bool:
         """Its table maps differ in small things, and do not say whose they are."""
 
-    def definition_changed(self, schema: str, statement: str, ended_s: float) -> None:
+    def definition_changed(self, schema: str, statement: str, began_s: int, ended_s: float) -> None:
         """
-        A statement that changes no rows was read; at the time `ended_s`, at the latest, it had been carried out.
+        A statement that changes no rows was read; it began at `began_s` and had been carried out by `ended_s`.
 
         Raises UnreadableData when it changed a table whose rows were read by a definition of later.
         """
