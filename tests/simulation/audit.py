@@ -144,19 +144,22 @@ class Audit:
         return count, row
 
     def _count(self, gtid_set: str | None, server: str | None, file: str, offset: int) -> int:
-        txns = self._history.txns
+        """How many transactions of the history are before a place."""
         if gtid_set is None:
             count = self._world.lineage[server or ""].txns_before(file, offset)
         elif self._world.flavor == "mariadb":
-            count = 0 if not gtid_set else next((n + 1 for n, txn in enumerate(txns) if txn.gtid == gtid_set), None)
+            count = self._history.count_to(gtid_set)
         else:
-            gtids = mysql.parse(gtid_set)
-            count = sum(last - first + 1 for members in gtids.values() for first, last in members)
-            if count > len(txns) or not all(mysql.contains(gtids, txn.gtid) for txn in txns[:count]):
-                count = None
+            count = self._count_of_set(gtid_set)
         if count is None:
             raise Violation(f"I3: a checkpoint at {gtid_set}, {file}:{offset} of {server}, which is no place of the log")
         return count
+
+    def _count_of_set(self, gtid_set: str) -> int | None:
+        """None unless the set is the first transactions of the history, and no others."""
+        members = mysql.parse(gtid_set)
+        count = sum(last - first + 1 for intervals in members.values() for first, last in intervals)
+        return count if mysql.as_sets(self._history.txns[:count]) == members else None
 
     # -- at the end
 

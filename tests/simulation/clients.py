@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.capture import Process
 
 CHECKPOINTS = "sim.checkpoints.db"
-_CONSUMED = 3  # few at a time, so that a reading can be interrupted
+_CONSUMED = 25  # not all at once, so that a reading can be interrupted
 
 
 def failed(code: int, *, retriable: bool = False) -> NoReturn:
@@ -60,6 +60,10 @@ class SimProducer:
     def begin_transaction(self) -> None:
         self._refuse_if_fenced()
         self._flush_at = self._process.dice.choice((None, None, 1, 5))
+
+    def poll(self, timeout: float) -> int:
+        """There is nothing to hear."""
+        return 0
 
     def produce(
         self, topic: str, value: bytes | None = None, key: bytes = b"", partition: int = -1,

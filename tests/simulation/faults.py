@@ -61,7 +61,7 @@ class Faults:
         self._world = world
         self._dice = dice = world.dice
         often: dict[Callable[[Process], None], float] = {
-            self._work: 40, self._other_thread: 12, self._lose_connection: 2, self._be_unreachable: 0.5,
+            self._work: 22, self._other_thread: 12, self._lose_connection: 2, self._be_unreachable: 0.5,
             self._die: 1.5, self._stop: 0.7, self._zombie: 1, self._pause: 1, self._step_clock: 0.5,
             self._trouble: 2, self._intrude: 1, self._flush: 1, self._restart_server: 0.5, self._purge: 1,
             self._mute: 0.5, self._fail_over: 1, self._lose_tail: 0.6, self._damage: 0.4, self._heal: 1.5,
@@ -82,7 +82,7 @@ class Faults:
     def _work(self, process: Process) -> None:
         world = self._world
         if world.server is world.intact:
-            for _ in range(self._dice.choice((1, 1, 1, 4))):
+            for _ in range(self._dice.choice((1, 1, 3))):
                 world.work(world.audit.base)
 
     def _other_thread(self, process: Process) -> None:
@@ -186,11 +186,10 @@ class Faults:
             for one in world.alive:
                 reading = one.reading
                 one.may_be_refused = one.may_be_refused or reading is None or reading.gtids is None
-                one.may_be_refused |= world.flavor == "mariadb" and OLD_FILE in world.left_out
             others = [one for name, one in world.lineage.items() if name not in world.retired]
             new = world.new_server(world.history.txns, first_file=self._dice.choice((1, 2, 40)))
             world.promote(self._dice.choice([*others, new, new]))
-            self._cut_connections()
+            self._leave_nobody_behind()
 
     def _lose_tail(self, process: Process) -> None:
         """To a replica that lacks the last transactions, of which the capture has seen nothing."""
@@ -204,9 +203,13 @@ class Faults:
         if seen < len(world.history.txns):
             world.cut(self._dice.randrange(seen, len(world.history.txns)))
             world.promote(world.new_server(world.history.txns, first_file=self._dice.choice((1, 7))))
-            for one in world.alive:
-                one.may_be_refused |= world.flavor == "mariadb" and OLD_FILE in world.left_out
-            self._cut_connections()
+            self._leave_nobody_behind()
+
+    def _leave_nobody_behind(self) -> None:
+        self._cut_connections()
+        if self._world.flavor == "mariadb" and OLD_FILE in self._world.left_out:
+            for one in self._world.alive:
+                one.effects_left = 0
 
     # -- what must be refused
 

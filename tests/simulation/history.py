@@ -106,6 +106,12 @@ class History:
         """The transaction that a row belongs to."""
         return bisect_right(self.rows_before, row) - 1
 
+    def count_to(self, gtid: str) -> int | None:
+        """How many transactions there are up to and with this one; None when it never happened."""
+        if not gtid:
+            return 0
+        return next((n for n in range(len(self.txns), 0, -1) if self.txns[n - 1].gtid == gtid), None)
+
     def undecided(self, count: int, since: int) -> int | None:
         """The earliest transaction, not before `since`, that among the first `count` is prepared and not decided."""
         prepared: dict[Xid, int] = {}

@@ -78,7 +78,7 @@ class SimServer:
             last = self.txns[self._written - 1] if self._written else None
             before = ev.mariadb_gtid_list([(0, last.server_id, last.number)] if last else [])
         else:
-            members = _by_uuid(self.txns[: self._written]) if self.identity.has_gtids else {}
+            members = as_sets(self.txns[: self._written]) if self.identity.has_gtids else {}
             before = ev.previous_gtids({UUID(name): ends for name, ends in members.items()})
         self._log.open_file(self._written, now_s, before, ending=ending)
 
@@ -116,7 +116,7 @@ class SimServer:
         """The first so many transactions as a GTID set."""
         if self.identity.flavor == "mariadb":
             return self.txns[count - 1].gtid if count else ""
-        ends = _by_uuid(self.txns[:count])
+        ends = as_sets(self.txns[:count])
         return ",".join(f"{uuid}:{first}-{last}" for uuid, members in ends.items() for first, last in members)
 
     def end(self) -> tuple[str, int]:
@@ -155,8 +155,8 @@ class SimServer:
     def _known(self, gtids: str) -> int:
         """How many transactions a set has; raises Refused when it has others than this server."""
         if self.identity.flavor == "mariadb":
-            found = next((n for n, txn in enumerate(self.txns) if txn.gtid == gtids), None)
-            if found is None or found >= self._written:
+            found = next((n for n, txn in enumerate(self.txns[: self._written]) if txn.gtid == gtids), None)
+            if found is None:
                 raise Refused(f"connecting slave requested to start from GTID {gtids}, which is not in the master's binlog")
             return found + 1
         wanted = parse(gtids)
@@ -219,7 +219,8 @@ class SimServer:
 # -- GTID sets of MySQL, once more
 
 
-def _by_uuid(txns: list[Txn]) -> Gtids:
+def as_sets(txns: list[Txn]) -> Gtids:
+    """Each server's numbers go up by one."""
     ends: Gtids = {}
     for txn in txns:
         first = ends.get(txn.origin, [(txn.number, txn.number)])[0][0]

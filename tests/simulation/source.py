@@ -119,8 +119,8 @@ class SimDump:
 
     def take(self) -> bytes:
         """What is waiting, or a part of it."""
-        dice = self.process.dice
-        for _ in range(dice.choice((1, 1, 2, 4, 9))):
+        dice, calm = self.process.dice, self.process.world.calm
+        for _ in range(40 if calm else dice.choice((1, 2, 4, 12))):
             sent = next(self._events, None)
             if sent is None:
                 break
@@ -128,7 +128,7 @@ class SimDump:
             self._put(b"\0" + sent.raw)
         if not self._out and not self.muted and dice.random() < 0.3:
             self._put(b"\0" + self._server.heartbeat())
-        size = len(self._out) if dice.random() < 0.8 else dice.randint(0, len(self._out))
+        size = len(self._out) if calm or dice.random() < 0.8 else dice.randint(0, len(self._out))
         piece = bytes(self._out[:size])
         del self._out[:size]
         return piece

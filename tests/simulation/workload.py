@@ -15,7 +15,7 @@ from tests.simulation.history import Images, Statement, Table, Txn, Value, Value
 
 PARTITIONS = 2
 KEYS = 9
-LARGE = (14, 40)
+LARGE = (12, 30)
 _WORDS = ("a", "b", "\u00e9\u00e9", "\U0001f40e", "x" * 30)
 
 WORD = Table("shop", "word", (("n", h.INT), ("text", h.TEXT), ("lang", h.TEXT)), (1, 0))

@@ -25,9 +25,9 @@ from tests.simulation.mysql import SimServer
 from tests.simulation.situations import LEFT_OUT, SAME_SECOND
 from tests.simulation.workload import Snapshot, Workload
 
-LENGTH = 350
+LENGTH = 300
 """Effects of one run, before the faults end."""
-_LIFE = (5, 160)
+_LIFE = (10, 180)
 _CALM_LIMIT = 6_000
 _IDLE_LIMIT = 60
 _DEEPEST = 3
