@@ -106,6 +106,11 @@ class SourceSettings(_Frozen):
     """Interval at which an idle server is asked to send a sign of life; without one the connection is made
     anew."""
 
+    assume_present_keys: bool = False
+    """Where the log does not say what a table's key was (binlog_row_metadata is not FULL) and the table was altered
+    since: take the key that it has now, as long as its columns fit, instead of stopping. Right only if the key did
+    not change."""
+
     @model_validator(mode="after")
     def _certificate_and_key(self) -> SourceSettings:
         if (self.tls_cert is None) != (self.tls_key is None):

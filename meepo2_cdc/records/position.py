@@ -7,11 +7,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 
-class LogPosition(NamedTuple):
-    """A byte in a log file.  `binlog.999999` comes before `binlog.1000000`."""
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A byte in a log file.  Compared by `order`: `binlog.999999` comes before `binlog.1000000`."""
 
     file: str
     offset: int

@@ -209,7 +209,7 @@ class Faults:
         self._cut_connections()
         if self._world.flavor == "mariadb" and OLD_FILE in self._world.left_out:
             for one in self._world.alive:
-                one.effects_left = 0
+                one.effects_left, one.may_be_refused = 0, True
 
     # -- what must be refused
 

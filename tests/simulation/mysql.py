@@ -94,14 +94,16 @@ class SimServer:
     def backup(self, count: int) -> SimServer:
         """The server as a restored backup of the time when it had so many transactions: the same files, shorter."""
         past = SimServer(self.identity, self.txns[:count], self._dice, 0)
-        past.files.clear()
-        for file in self.files:
-            if file.first_txn <= count:
-                kept = list(takewhile(lambda event: event.txn < count, file.events))
-                past.files.append(LogFile(file.name, file.first_txn, kept))
+        kept = [
+            LogFile(file.name, file.first_txn, list(takewhile(lambda event: event.txn < count, file.events)))
+            for file in self.files
+            if file.first_txn <= count
+        ]
         past._written = count
-        if not past.files:  # older than all that was not purged
-            past.flush(0)
+        if kept:
+            past.files[:] = kept
+        else:  # older than all that was not purged: it begins its log anew
+            past.files[0].first_txn = count
         return past
 
     # -- answers

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pymysql
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,9 @@ class Server:
         self.now_s = float(NOW)
         self.asked = 0
 
-    def ask(self, query: str, schema: str, table: str) -> list[dict[str, Any]]:
+    def ask(self, query: str, schema: str = "", table: str = "") -> list[dict[str, Any]]:
+        if query.startswith("SELECT 1 FROM"):
+            raise pymysql.err.ProgrammingError(1146, "no such table")
         if (schema, table) != ("d", "t"):
             return []
         if "information_schema.COLUMNS" in query:
@@ -60,6 +63,20 @@ def test_a_definition_that_was_made_later_is_refused():
     with pytest.raises(UnreadableData, match="made later") as refused:
         Definitions(Server(made_s=ALTERED).ask).fitting(table())
     assert "binlog_row_metadata = FULL" in refused.value.fix
+
+
+def test_an_operator_can_say_that_the_key_did_not_change():
+    """Stopping is safe, but must not be the end: who knows the key can go on without leaving rows out."""
+    definitions = Definitions(Server(made_s=ALTERED).ask, assume_present=True)
+    assert definitions.fitting(table()).key == (0,)
+    definitions.changed("d", "ALTER TABLE t ADD INDEX (b)", WRITTEN, WRITTEN + 1)
+    assert definitions.fitting(table()).key == (0,)
+
+
+def test_even_then_columns_that_do_not_fit_are_refused():
+    """Bytes of one column would be read as those of another."""
+    with pytest.raises(UnreadableData, match="columns"):
+        Definitions(Server().ask, assume_present=True).fitting(table(columns=3))
 
 
 def test_it_holds_again_once_the_statement_that_made_it_was_read():

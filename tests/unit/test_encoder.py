@@ -82,7 +82,7 @@ def table(schema: str = "shop", name: str = "orders") -> TableLayout:
 def transaction(
     gtid: str | None = GTID, committed_us: int = COMMITTED_US, position: int = 4711, file: str = "binlog.000001"
 ) -> Transaction:
-    return Transaction(gtid, committed_us, file, position, open=True)
+    return Transaction(gtid, committed_us, committed_us, file, position, open=True)
 
 
 parts = st.one_of(

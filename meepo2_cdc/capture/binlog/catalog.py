@@ -23,12 +23,12 @@ from meepo2_cdc.errors import UnreadableData
 class ServerCatalog:
     """The catalog of one server; `connect` makes a connection for questions when one is needed."""
 
-    def __init__(self, connect: Callable[[], pymysql.Connection[Any]]) -> None:
+    def __init__(self, connect: Callable[[], pymysql.Connection[Any]], *, assume_present_keys: bool = False) -> None:
         self._connect = connect
         self._connection: pymysql.Connection[Any] | None = None
         self._collations: dict[int, str] = {}
         self._charsets = Charsets(self.ask)
-        self._definitions = Definitions(self.ask)
+        self._definitions = Definitions(self.ask, assume_present=assume_present_keys)
 
     def forget(self) -> None:
         """As if nothing had been asked about tables yet."""

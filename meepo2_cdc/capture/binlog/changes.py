@@ -153,12 +153,12 @@ class ChangeReader:
     def _on_gtid(self, event: Event) -> Iterable[Change]:
         found = ev.read_gtid(event.buf, event.start, event.end)
         gtid = f"{self._uuid(found.server)}:{found.number}" if event.kind == ev.GTID else None
-        return self._begin(event, gtid, found.committed_us)
+        return self._begin(event, gtid, found.committed_us, found.here_us)
 
     def _on_tagged_gtid(self, event: Event) -> Iterable[Change]:
         found, tag = ev.read_tagged_gtid(event.buf, event.start)
         name = self._uuid(found.server) + (f":{tag}" if tag else "")
-        return self._begin(event, f"{name}:{found.number}", found.committed_us)
+        return self._begin(event, f"{name}:{found.number}", found.committed_us, found.here_us)
 
     def _uuid(self, raw: bytes) -> str:
         text = self._uuids.get(raw)
@@ -169,21 +169,23 @@ class ChangeReader:
     def _on_mariadb_gtid(self, event: Event) -> Iterable[Change]:
         found = ev.read_mariadb_gtid(event.buf, event.start)
         gtid = f"{found.domain}-{event.server_id}-{found.number}"
-        return self._begin(event, gtid, None, is_open=not found.standalone, xa=found.xa)
+        return self._begin(event, gtid, is_open=not found.standalone, xa=found.xa)
 
     def _begin(
         self,
         event: Event,
         gtid: str | None,
-        committed_us: int | None,
+        committed_us: int | None = None,
+        here_us: int | None = None,
         *,
         is_open: bool = False,
         xa: str | None = None,
     ) -> Iterable[Change]:
         start = self._unwrapped(event.end_position) - event.size
-        if committed_us is None:
-            committed_us = event.timestamp * 1_000_000
-        transaction = Transaction(gtid, committed_us, self._file, start, is_open, xa=xa)
+        event_us = event.timestamp * 1_000_000
+        transaction = Transaction(
+            gtid, committed_us or event_us, here_us or event_us, self._file, start, is_open, xa=xa
+        )
         waited = self._since is not None
         if self._since is not None and self._since.admits(transaction):
             self._refuse_another_history(self._since.published)
@@ -209,7 +211,7 @@ class ChangeReader:
     def _transaction_of(self, event: Event) -> Transaction:
         """The transaction in progress; one that begins here on servers without any GTID events."""
         if self._transaction is None:
-            self._begin(event, None, None)
+            self._begin(event, None)
         return cast(Transaction, self._transaction)
 
     def _on_end(self, event: Event) -> Iterable[Change]:
@@ -264,13 +266,23 @@ class ChangeReader:
         if words[:1] in (("SAVEPOINT",), ("ROLLBACK",), ("RELEASE",)):
             return ()
         if transaction.wanted and ev.changes_rows(statement):
-            self._refuse(event, f"a {words[0]} statement as text (binlog_format was not ROW in that session)")
-        truncated = ev.truncated_table(schema, statement)
+            self._refuse(event, f"a statement as text, {words[0]} ... (binlog_format was not ROW in that session)")
+        truncated = ev.truncated_table(schema, statement) or self._lost_with_a_partition(schema, statement)
+        if truncated is None:
+            self._row_events.definitions_changed(event, schema, statement, transaction.here_us)
         if truncated is not None and transaction.wanted and self._tables.passes(*truncated):
             return self._on_truncate(event, *truncated, transaction)
-        self._row_events.definitions_changed(event, schema, statement, transaction.committed_us)
         log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._place())
         return () if transaction.open else self._on_end(event)
+
+    def _lost_with_a_partition(self, schema: str, statement: str) -> tuple[str, str] | None:
+        table = ev.table_of_partition_change(schema, statement)
+        if table is not None:
+            log.warning(
+                "Partitions of a table changed: a truncate tells of rows that it lost, nothing of rows that it got",
+                table=".".join(table), at=self._place(),
+            )  # fmt: skip
+        return table
 
     def _on_truncate(self, event: Event, schema: str, table: str, transaction: Transaction) -> Iterator[Change]:
         transaction.rows += 1

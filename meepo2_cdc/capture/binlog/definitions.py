@@ -14,14 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pymysql
+from pymysql.constants import ER
+
 from meepo2_cdc.capture.binlog import types as t
 from meepo2_cdc.capture.binlog.keyparts import KeyColumn
 from meepo2_cdc.capture.binlog.tables import TableGone, TableMap
-from meepo2_cdc.errors import UnreadableData
+from meepo2_cdc.errors import Error, UnreadableData
 
 METADATA_FIX = (
     "Run on the server:  SET GLOBAL binlog_row_metadata = FULL;   (MySQL 8: SET PERSIST)\n"
-    "Events written from then on carry their own key.  To pass over what was written before: on_unreadable = skip."
+    "Events written from then on carry their own key.  For what was written before: if the key did not change,\n"
+    "[source] assume_present_keys = true takes it as it is now; [capture] on_unreadable = skip passes over the rows."
 )
 _REMEMBERED_CHANGES = 1000
 
@@ -49,10 +53,15 @@ class Definition:
 
 
 class Definitions:
-    """`ask` runs a query on the server and gives its rows by column name."""
+    """
+    `ask` runs a query on the server and gives its rows by column name.
 
-    def __init__(self, ask: Ask) -> None:
+    With `assume_present`, a definition that fits an event is taken although it was made later.
+    """
+
+    def __init__(self, ask: Ask, *, assume_present: bool = False) -> None:
         self._ask = ask
+        self._assume_present = assume_present
         self._known: dict[tuple[str, str], Definition] = {}
         self._changes: deque[tuple[str, str, float]] = deque(maxlen=_REMEMBERED_CHANGES)
 
@@ -80,14 +89,37 @@ class Definitions:
             return found
         found = self._read(*names)
         if found is None:
+            self._refuse_if_hidden(table)
             raise TableGone(
                 f"{table.qualified_table} no longer exists, and the log does not say what its key was",
                 fix=METADATA_FIX,
             )
-        if table.written_s is not None and found.made_s > table.written_s and not self._saw_made(names, found.made_s):
+        if not self._assume_present and self._was_made_after(table, found):
             raise _does_not_fit(table, "its present definition was made later")
         self._known[names] = found
         return found
+
+    def _refuse_if_hidden(self, table: TableMap) -> None:
+        """
+        What the account may not see is not listed either.  Asking for the table itself tells: raises ConfigError when
+        it is refused.
+        """
+        quoted = ".".join(f"`{name.replace('`', '``')}`" for name in (table.schema, table.table))
+        try:
+            self._ask(f"SELECT 1 FROM {quoted} LIMIT 0")  # noqa: S608  the names are quoted
+        except pymysql.err.ProgrammingError:
+            return  # there is no such table
+        except Error as error:
+            if (
+                not isinstance(error.__cause__, pymysql.err.OperationalError)
+                or error.__cause__.args[0] != ER.BAD_DB_ERROR
+            ):
+                raise
+
+    def _was_made_after(self, table: TableMap, found: Definition) -> bool:
+        if table.written_s is None or found.made_s <= table.written_s:
+            return False
+        return not self._saw_made((table.schema, table.table), found.made_s)
 
     def _saw_made(self, names: tuple[str, str], made_s: int) -> bool:
         """
@@ -107,6 +139,8 @@ class Definitions:
         for names in [names for names in self._known if _may_name(text, schema, names)]:
             known = self._known.pop(names)
             made_since = known.made_s >= began_s or _RENAME.search(text)  # MySQL does not date a renaming
+            if self._assume_present:
+                continue
             if known.asked_s > ended_s and made_since and _changes(text, schema, names):
                 raise UnreadableData(
                     f"{'.'.join(names)} changed after the event was written: the events before were read by its"

@@ -33,27 +33,29 @@ _MARIADB_STANDALONE, _MARIADB_GROUP_COMMIT, _MARIADB_PREPARED_XA = 1, 2, 64
 
 
 class GtidEvent(NamedTuple):
-    """`server` is the 16 bytes of the uuid; `committed_us` is None before MySQL 8.0.1."""
+    """
+    `server` is the 16 bytes of the uuid.
+
+    `committed_us` is the time at the server on which the transaction was made, so that it is the same on every replica,
+    `here_us` that at the server whose log this is; None before MySQL 8.0.1.
+    """
 
     server: bytes
     number: int
     committed_us: int | None
+    here_us: int | None
 
 
 def read_gtid(buf: bytes, start: int, end: int) -> GtidEvent:
-    """
-    A GTID or anonymous GTID event.
-
-    The commit time is that of the server on which the transaction was made, so that it is the same on every replica.
-    """
+    """A GTID or anonymous GTID event."""
     _, server, number, _, _, _ = _gtid(buf, start)
     at = start + 42
     if end - at < 7:
-        return GtidEvent(server, number, None)
-    committed = int.from_bytes(buf[at : at + 7], "little")
-    if committed >> 55 and end - at >= 14:
+        return GtidEvent(server, number, None, None)
+    here = committed = int.from_bytes(buf[at : at + 7], "little")
+    if here >> 55 and end - at >= 14:
         committed = int.from_bytes(buf[at + 7 : at + 14], "little")
-    return GtidEvent(server, number, committed & _MICROS_MASK)
+    return GtidEvent(server, number, committed & _MICROS_MASK, here & _MICROS_MASK)
 
 
 class MariadbGtidEvent(NamedTuple):
@@ -93,8 +95,8 @@ def read_tagged_gtid(buf: bytes, start: int) -> tuple[GtidEvent, str]:
         if found == number:  # else the field is left out
             values[number], at = read(buf, behind)
     server, tag = bytes(values[1]), bytes(values[3])
-    committed = values.get(7, values.get(6))
-    return GtidEvent(server, int(values[2]), None if committed is None else int(committed)), tag.decode()
+    here, committed = int(values[6]), int(values.get(7, values[6]))
+    return GtidEvent(server, int(values[2]), committed, here), tag.decode()
 
 
 def _varlen(buf: bytes, at: int) -> tuple[int, int]:
@@ -272,10 +274,25 @@ def changes_rows(statement: str) -> bool:
 def truncated_table(schema: str, statement: str) -> tuple[str, str] | None:
     """Schema and table that a bare statement truncates; None for any other statement."""
     found = _TRUNCATE.match(statement)
-    if found is None:
-        return None
+    return None if found is None else _named(schema, found)
+
+
+def _named(schema: str, found: re.Match[str]) -> tuple[str, str]:
     first, second = found[1], found[2]
     return (schema, _unquoted(first)) if second is None else (_unquoted(first), _unquoted(second))
+
+
+_PARTITION_CHANGE = re.compile(
+    rf"ALTER(?![\w$]){_GAP}(?:ONLINE{_GAP})?(?:IGNORE{_GAP})?TABLE(?![\w$]){_GAP}{_NAME}(?:{_GAP}\.{_GAP}{_NAME})?{_GAP}"
+    r"(?:.*?,)?\s*(?:TRUNCATE|DROP|EXCHANGE|IMPORT|DISCARD|CONVERT)\s+(?:PARTITION|TABLESPACE|TABLE)(?![\w$])",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def table_of_partition_change(schema: str, statement: str) -> tuple[str, str] | None:
+    """Schema and table of a bare ALTER TABLE that takes rows away or brings rows, none of which is in the log."""
+    found = _PARTITION_CHANGE.match(statement)
+    return None if found is None else _named(schema, found)
 
 
 _XID = re.compile(r"X'[0-9a-f]*',\s*X'[0-9a-f]*',\s*\d+", re.IGNORECASE)

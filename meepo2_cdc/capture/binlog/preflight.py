@@ -143,10 +143,10 @@ def _keys(server: SourceServer, tables: TableFilter) -> Iterator[Finding]:
 
 
 _TABLES = """
-SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS t, COUNT(k.INDEX_NAME) AS keyed
+SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS t, COUNT(k.COLUMN_NAME) AS keyed
 FROM information_schema.TABLES t
-LEFT JOIN information_schema.STATISTICS k
-  ON k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME AND k.INDEX_NAME = 'PRIMARY'
+LEFT JOIN information_schema.COLUMNS k
+  ON k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME AND k.COLUMN_KEY = 'PRI'
 WHERE t.TABLE_TYPE = 'BASE TABLE'
 GROUP BY t.TABLE_SCHEMA, t.TABLE_NAME
 """
@@ -165,8 +165,8 @@ def _cascades(server: SourceServer, tables: TableFilter) -> Iterator[Finding]:
         + (f": {', '.join(children[:20])}" if children else ""),
         not children,
         advice=True,
-        fix="ON DELETE and ON UPDATE CASCADE or SET NULL are not logged by this server: their consumers will not hear of"
-        " it.\nUse ON DELETE RESTRICT and delete the children first, or let consumers of the parent take care of them.",
+        fix="ON DELETE and ON UPDATE CASCADE or SET NULL are not logged by this server: consumers will not hear of it."
+        "\nUse ON DELETE RESTRICT and delete the children first, or let consumers of the parent take care of them.",
     )
 
 

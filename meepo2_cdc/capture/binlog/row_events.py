@@ -54,10 +54,10 @@ class RowEvents:
         """Table ids begin anew: another file, another server."""
         self._layouts.clear()
 
-    def definitions_changed(self, event: Event, schema: str, statement: str, committed_us: int) -> None:
+    def definitions_changed(self, event: Event, schema: str, statement: str, here_us: int) -> None:
         """The same table map may now mean another key."""
         self._known.clear()
-        ended_s = ev.ended_s(event.buf, event.start, event.timestamp, committed_us)
+        ended_s = ev.ended_s(event.buf, event.start, event.timestamp, here_us)
         try:
             self._catalog.definition_changed(schema, statement, event.timestamp, ended_s)
         except UnreadableData as error:
@@ -75,14 +75,15 @@ class RowEvents:
             return
         if len(self._known) >= _LAYOUTS_LIMIT:
             self._known.clear()
-        written_s = event.timestamp if transaction is None else transaction.committed_us // 1_000_000
+        written_s = event.timestamp if transaction is None else transaction.here_us // 1_000_000
         self._layouts[table_id] = self._known[body] = self._understood(event, body, written_s)
 
     def _understood(self, event: Event, body: bytes, written_s: int) -> TableLayout | None:
-        schema, table = names_of(body)
-        if not self._tables.passes(schema, table):
-            return _FILTERED
+        schema = table = "?"
         try:
+            schema, table = names_of(body)
+            if not self._tables.passes(schema, table):
+                return _FILTERED
             layout = layout_of(body, self._catalog, written_s)
         except TableGone as gone:
             return self._set_aside(TableLayout(schema, table, (), (), skipped="table-gone"), gone)

@@ -24,7 +24,7 @@ class SourceServer:
     def __init__(self, source: SourceSettings) -> None:
         self._source = source
         self.address = str(source.address)
-        self.catalog = ServerCatalog(lambda: connect(source))
+        self.catalog = ServerCatalog(lambda: connect(source), assume_present_keys=source.assume_present_keys)
 
     def close(self) -> None:
         self.catalog.close()

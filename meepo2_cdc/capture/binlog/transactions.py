@@ -19,6 +19,7 @@ class Transaction:
     """
     A transaction that is being read.
 
+    `committed_us` is the time at the server on which it was made, `here_us` that at the server whose log is read.
     `open` says that it goes on until a COMMIT, else it is one statement.  `rows` counts the captured rows that were
     given out, or passed over because they are published.  Between XA START and its end `xa` is the transaction's xid,
     and its rows wait in `held` for the decision.  `encoded` is a place where the encoder keeps what it has encoded.
@@ -26,6 +27,7 @@ class Transaction:
 
     gtid: str | None
     committed_us: int
+    here_us: int
     file: str
     position: int
     open: bool
