@@ -137,11 +137,11 @@ class Faults:
         self._world.unreachable = self._dice.choice((1, 3, 12))
 
     def _flush(self, process: Process) -> None:
-        self._world.server.flush(int(self._world.wall_s))
+        self._world.intact.flush(int(self._world.wall_s))
 
     def _restart_server(self, process: Process) -> None:
         """Orderly, or by a crash that leaves its file without an end."""
-        self._world.server.flush(int(self._world.wall_s), ending=self._dice.choice((None, _STOP_EVENT)))
+        self._world.intact.flush(int(self._world.wall_s), ending=self._dice.choice((None, _STOP_EVENT)))
         self._cut_connections()
 
     def _cut_connections(self) -> None:

@@ -12,4 +12,3 @@ alter table t drop partition p1;
   -> t truncate ()
 alter table t exchange partition p2 with table u;
   -> t truncate ()
-alter table t add partition (partition p9 values less than (90));
