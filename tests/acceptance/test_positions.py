@@ -51,9 +51,11 @@ def _now(scene: Scene) -> str:
     if scene.server.flavor == "mysql":
         return now().isoformat()
     first = now().replace(microsecond=0)
-    return until(lambda: (now().replace(microsecond=0) > first and now()) or None, "the next second").replace(
-        microsecond=0
-    ).isoformat()
+    return (
+        until(lambda: (now().replace(microsecond=0) > first and now()) or None, "the next second")
+        .replace(microsecond=0)
+        .isoformat()
+    )
 
 
 def test_a_start_at_the_end_gives_what_comes_after(scene: Scene) -> None:

@@ -43,9 +43,7 @@ def test_a_server_with_minimal_row_images_is_refused(scene: Scene) -> None:
         ("SELECT, REPLICATION SLAVE", {"mysql": "REPLICATION CLIENT", "mariadb": "BINLOG MONITOR"}),
     ],
 )
-def test_an_account_that_may_not_replicate_is_refused(
-    scene: Scene, given: str, missing: str | dict[str, str]
-) -> None:
+def test_an_account_that_may_not_replicate_is_refused(scene: Scene, given: str, missing: str | dict[str, str]) -> None:
     """S17.  The grant is named, for the account that lacks it."""
     user = scene.account(grants=given)
     scene.log_in_as(user)

@@ -41,9 +41,7 @@ def test_a_released_file_never_changes():
     lines = (SCHEMAS / "released.sha256").read_text().splitlines()
     promised = {name: digest for digest, name in map(str.split, lines)}
     found = [*SCHEMAS.glob("*/*.avsc"), *SCHEMAS.glob("*/golden/*")]
-    assert {
-        str(f.relative_to(SCHEMAS)): hashlib.sha256(f.read_bytes()).hexdigest() for f in found
-    } == promised
+    assert {str(f.relative_to(SCHEMAS)): hashlib.sha256(f.read_bytes()).hexdigest() for f in found} == promised
 
 
 def test_every_record_has_a_schema_and_golden_pairs_for_every_version():
@@ -176,18 +174,14 @@ def test_the_confluent_framing_differs_in_the_header_only(pair: Pair):
 
 def hex_examples() -> dict[str, bytes]:
     """The worked examples of README.md by the golden pair they name: the hex at the start of each line."""
-    blocks = re.findall(
-        r"```text\n(\w+/golden/[\w-]+).*\n((?:.+\n)+?)```", (SCHEMAS / "README.md").read_text()
-    )
+    blocks = re.findall(r"```text\n(\w+/golden/[\w-]+).*\n((?:.+\n)+?)```", (SCHEMAS / "README.md").read_text())
     line = re.compile(r"(?:[0-9a-f]{2} )+(?= )", re.MULTILINE)
     return {name: bytes.fromhex("".join(line.findall(text))) for name, text in blocks}
 
 
 def test_the_readme_has_the_header_of_every_released_schema():
     """Libraries without this framing look these ten bytes up; a stale line makes a topic unreadable."""
-    table = re.findall(
-        r"^\| `(\w+)/v(\d+)` \| `([0-9a-f ]+)` \|$", (SCHEMAS / "README.md").read_text(), re.MULTILINE
-    )
+    table = re.findall(r"^\| `(\w+)/v(\d+)` \| `([0-9a-f ]+)` \|$", (SCHEMAS / "README.md").read_text(), re.MULTILINE)
     headers = {(name, n): avro.single_object_header(name, n).hex(" ") for name, n in released()}
     assert {(name, int(version)): header for name, version, header in table} == headers
 
@@ -300,15 +294,11 @@ def test_what_is_no_record_is_refused_with_the_reason(raw: bytes, says: str):
     assert "0x" not in caught.value.found
 
 
-@pytest.mark.parametrize(
-    "other", [avro.schema("table_key"), "string", {"type": "fixed", "name": "F", "size": 4}]
-)
+@pytest.mark.parametrize("other", [avro.schema("table_key"), "string", {"type": "fixed", "name": "F", "size": 4}])
 def test_a_schema_of_the_registry_that_is_not_ours_is_refused_by_name(other: Any):
     """Registries hold everybody's schemas; a foreign record must be named, not read by luck."""
     decoder = avro.ActionDecoder(lambda schema_id: other)
-    with pytest.raises(
-        UnreadableData, match=r"schema 7 of the registry, which is \S+, not meepo2.cdc.TableAction"
-    ):
+    with pytest.raises(UnreadableData, match=r"schema 7 of the registry, which is \S+, not meepo2.cdc.TableAction"):
         decoder.action(avro.confluent_header(7) + without_header(ACTION))
 
 

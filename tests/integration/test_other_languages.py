@@ -55,9 +55,7 @@ class Writer:
         )
         self._producer.init_transactions(SECONDS)
 
-    def transaction(
-        self, records: list[dict[str, Any]], commit: bool = True, tombstones: bool = False
-    ) -> None:
+    def transaction(self, records: list[dict[str, Any]], commit: bool = True, tombstones: bool = False) -> None:
         """`tombstones` writes null in place of each record's value."""
         lines = self._topic.committed if commit else self._topic.taken_back
         self._producer.begin_transaction()
@@ -73,9 +71,7 @@ class Writer:
     def _value(self, fields: dict[str, Any]) -> bytes:
         return avro.encode("table_action", from_json(fields), self._topic.value_header)
 
-    def _write(
-        self, fields: dict[str, Any], partition: int, value: bytes | None, lines: list[dict[str, Any]]
-    ) -> None:
+    def _write(self, fields: dict[str, Any], partition: int, value: bytes | None, lines: list[dict[str, Any]]) -> None:
         key = {name: fields[name] for name in ("schema", "table", "pk")}
 
         def written(error: KafkaError | None, message: Message) -> None:
@@ -121,9 +117,7 @@ def topic(request: pytest.FixtureRequest, kafka: str) -> Topic:
 
 def without_choice(lines: list[dict[str, Any]]) -> list[str]:
     """Lines to compare exactly, less what only Java can say."""
-    return [
-        exactly({name: value for name, value in line.items() if name != "java_partition"}) for line in lines
-    ]
+    return [exactly({name: value for name, value in line.items() if name != "java_partition"}) for line in lines]
 
 
 def test_java_reads_every_golden_file_as_its_json():

@@ -65,9 +65,7 @@ def status() -> int:
     return 0
 
 
-def _at_once(
-    work: Callable[[Server], T], servers: Iterable[Server]
-) -> Iterator[tuple[Server, T | Unavailable]]:
+def _at_once(work: Callable[[Server], T], servers: Iterable[Server]) -> Iterator[tuple[Server, T | Unavailable]]:
     """Each server with what `work` gave for it, in the order in which they are done."""
     with ThreadPoolExecutor(max_workers=len(SERVERS)) as pool:
         tasks = {pool.submit(work, server): server for server in servers}

