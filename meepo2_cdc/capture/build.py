@@ -20,8 +20,9 @@ from meepo2_cdc.kafka.writer import TransactionalWriter
 
 
 def capture_service(settings: Settings, *, once: bool = False) -> CaptureService:
-    topics = CaptureTopics(settings, connect(settings.kafka))
+    # the source first: it complains of settings at once, Kafka only after a time without an answer
     source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
+    topics = CaptureTopics(settings, connect(settings.kafka))
     return CaptureService(settings, source, writer_of(settings, topics), topics, once=once)
 
 
