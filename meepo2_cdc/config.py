@@ -64,6 +64,12 @@ def _template(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    if not re.match(r"https?://.", text):
+        raise ValueError("expected an address that begins with http:// or https://")
+    return text
+
+
 TableGlobs = Annotated[tuple[str, ...], BeforeValidator(_comma_separated), AfterValidator(_table_globs)]
 TopicPart = Annotated[str, AfterValidator(_topic_characters)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -134,7 +140,7 @@ class CaptureSettings(_Frozen):
     """The capture service."""
 
     start: str = "latest"
-    """Where a capture without a checkpoint begins: latest, earliest, or a position of the source's log."""
+    """Where a capture without a checkpoint begins: latest, earliest, FILE:POSITION, a GTID set, or an ISO time."""
     commit_interval_ms: int = Field(default=100, ge=1)
     """Longest time that a busy stream collects records before they are committed; an idle one commits at
     once."""
@@ -185,7 +191,7 @@ class Settings(_Frozen):
     tables: TableGlobs = ("*.*",)
     """Which tables: patterns of schema.table with * and ?, and patterns that begin with ! for those left
     out. In a variable or a flag they are separated by commas."""
-    schema_registry_url: str | None = Field(default=None, repr=False)
+    schema_registry_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, repr=False)
     """Address of a schema registry, http://user:password@host:port; records are framed for it when it is
     given."""
     source: SourceSettings = SourceSettings()

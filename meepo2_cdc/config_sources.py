@@ -84,6 +84,10 @@ def _named_by(variable: str, layout: Layout) -> Name | None:
         return section, rest.replace("_", ".")
     if section in layout.sections:
         raise _unknown_in(section, rest, layout, variable)
+    full = {setting: f"{of}_{setting}" for of, settings in layout.sections.items() for setting in settings}
+    full["bootstrap_servers"] = "kafka_bootstrap_servers"
+    if name in full:
+        raise ConfigError(f"{variable} is no setting; did you mean MEEPO2_{full[name].upper()}?")
     near = get_close_matches(name, layout.top, n=1, cutoff=0.8)
     if near:
         raise ConfigError(f"{variable} is no setting; did you mean MEEPO2_{near[0].upper()}?")

@@ -34,7 +34,9 @@ def read_secret(path: Path, setting: str) -> str:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"{setting} is {path}, which cannot be read: {why}") from error
+        # a relative name is not shown: it may be the secret itself, put into the wrong setting
+        named = path if path.is_absolute() else "not the path of a file"
+        raise ConfigError(f"{setting} is {named}, which cannot be read: {why}") from error
 
 
 def parse_dsn(dsn: str, setting: str, password_file: Path | None = None) -> SourceAddress:
@@ -53,6 +55,8 @@ def parse_dsn(dsn: str, setting: str, password_file: Path | None = None) -> Sour
         )
     if not url.host or not url.username or "@" in url.host:
         raise ConfigError(f"{setting} has no readable user and host (an @ in a password is written %40)", fix=_FORM)
+    if not 0 < (url.port or 3306) < 65536:
+        raise ConfigError(f"{setting} has the port {url.port}, and ports go from 1 to 65535")
     _refuse_parameters(setting, set(url.query))
     password = str(url.password or "")
     if password_file is not None:

@@ -7,6 +7,7 @@ concatenations left.  A test holds the result equal to what fastavro writes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -129,7 +130,8 @@ class Encoder:
 
     def add_truncate(self, truncate: Truncate) -> None:
         """One record for each partition of the topic, since the keys of the table are in all of them."""
-        topic = self._topic(truncate.schema, truncate.table)
+        names = truncate.schema, truncate.table
+        topic = self._topics[names] = self._open_topic(*names)  # asked anew: there may be more partitions by now
         table = self._table_bytes(topic, truncate.schema, truncate.table)
         transaction = self._transaction_bytes(truncate.transaction)
         messages = self._messages.setdefault(topic.name, [])
@@ -176,5 +178,6 @@ class Encoder:
         return _TransactionBytes(
             middle=wire.long(transaction.committed_us) + not_a_snapshot,
             tail=self._source + gtid + file + position,
-            timestamp_ms=transaction.committed_us // 1000,
+            # a session may set its clock; brokers refuse messages of tomorrow
+            timestamp_ms=min(transaction.committed_us // 1000, time.time_ns() // 1_000_000),
         )

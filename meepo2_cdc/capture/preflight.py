@@ -16,6 +16,7 @@ from meepo2_cdc.capture.build import server_id_of
 from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import Error
+from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.registry import is_reachable
 from meepo2_cdc.kafka.topics import TopicNames, partition_counts
 
@@ -49,13 +50,11 @@ def _source(settings: Settings) -> Iterator[Finding]:
 def _kafka(settings: Settings) -> Iterator[Finding]:
     brokers = settings.kafka.get("bootstrap.servers", "")
     try:
-        admin = AdminClient(dict(settings.kafka))
+        admin = connect(settings.kafka)
         found = admin.list_topics(timeout=_KAFKA_SECONDS)
-    except KafkaException as error:
-        yield Finding(
-            "kafka", f"Kafka at {brokers}: {error.args[0].str()}", False,
-            fix="See bootstrap.servers and the security settings in [kafka].",
-        )  # fmt: skip
+    except (Error, KafkaException) as error:
+        known = error if isinstance(error, Error) else Error(str(error))
+        yield Finding("kafka", known.found, False, fix=known.fix or "See bootstrap.servers in [kafka].")
         return
     yield Finding("kafka", f"Kafka at {brokers} with {len(found.brokers)} brokers", True)
     names = TopicNames(settings.prefix, settings.topics.template)

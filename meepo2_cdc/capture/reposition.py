@@ -27,8 +27,6 @@ from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
 
-_NOTHING = TableFilter(("!*.*",))
-
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -50,7 +48,7 @@ def move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> 
     server_id = random.randrange(1 << 31, 1 << 32)  # noqa: S311
     with closing(BinlogSource(settings.source, server_id, tables)) as source:
         source.prepare()
-        position = resolved(source, source.begin(target))
+        position = resolved(source, source.begin(target), tables)
         if dry_run:
             before = read_checkpoint(settings.kafka, topics.checkpoint, settings.source.name)
         else:
@@ -85,25 +83,21 @@ def _is_before(position: Position, now: Position) -> bool:
     return LogPosition(position.file, position.offset).order <= LogPosition(now.file, now.offset).order
 
 
-def resolved(source: Source, start: Start) -> Position:
+def resolved(source: Source, start: Start, tables: TableFilter) -> Position:
     """The position of the first transaction that counts; of the log's end when none does."""
-    end = source.end().order
+    end = source.end()
     reader = ChangeReader(
         start.position,
-        _NOTHING,
+        tables,  # XA transactions that are prepared on the way are undecided at the position
         source.catalog,
         since=start.since,
         learn_gtids=source.has_gtids,
         skip_unreadable=True,
     )
 
-    def is_at_end() -> bool:
-        at = reader.reading
-        return bool(at.file) and LogPosition(at.file, at.offset).order >= end
-
-    if not is_at_end():
+    if not reader.has_reached(end):
         with source.read(start.position) as stream:
             for change in reader.changes(stream):
-                if change is BEGAN or is_at_end():
+                if change is BEGAN or reader.has_reached(end):
                     break
-    return reader.reading
+    return reader.position

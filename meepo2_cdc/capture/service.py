@@ -35,6 +35,7 @@ from meepo2_cdc.records.position import LogPosition
 log = structlog.get_logger()
 
 _FRUITLESS_LIMIT = 6
+_LONG_LIFE_SECONDS = 60
 
 
 class Source(Protocol):
@@ -86,6 +87,10 @@ class Topics(Protocol):
     def open(self, schema: str, table: str) -> Topic: ...
 
 
+class Stopped(Exception):
+    """The service was stopped before it began."""
+
+
 class CaptureService:
     """
     Captures one source until `stop` is called, or, with `once`, up to what was the end of the log at the start.
@@ -118,6 +123,7 @@ class CaptureService:
         self._committed: Position | None = None
         self._began = True
         self._fruitless = 0
+        self._connected_at = clock()
 
     def stop(self) -> None:
         """Ends `run` soon: what was read is committed first.  May be called from a signal handler."""
@@ -127,9 +133,12 @@ class CaptureService:
         with ExitStack() as stack:
             for part in (self._source, self._writer, self._committer):
                 stack.callback(part.close)
-            self._open()
+            try:
+                self._open()
+            except Stopped:
+                return
             end = self._source.end() if self._once else None
-            if end is None or not self._reached(end):
+            if end is None or not self._reader.has_reached(end):
                 self._read(end)
             self._commit_all()
             log.info("Capture ended", seq=self._encoder.seq, **self._where())
@@ -142,6 +151,8 @@ class CaptureService:
         """
         self._source.prepare()
         self._topics.ensure_checkpoint_topic()
+        if self.stopping.is_set():  # whoever captures now must not be fenced any more
+            raise Stopped
         checkpoint = self._writer.open()
         if checkpoint is None:
             self._topics.refuse_existing_records()
@@ -216,6 +227,8 @@ class CaptureService:
 
     def _note_loss(self, error: SourceUnavailable) -> None:
         """A server that takes the connection and drops it at once, again and again, is given up."""
+        if self._clock() - self._connected_at > _LONG_LIFE_SECONDS:
+            self._fruitless = 0
         self._commit_all()
         metrics.RECONNECTS.inc()
         log.warning("The connection to the source was lost", why=error.found, **self._where())
@@ -225,12 +238,13 @@ class CaptureService:
         self.stopping.wait(0.1 * 2**self._fruitless if self._fruitless > 1 else 0)
 
     def _follow(self, stream: EventStream, end: LogPosition | None) -> None:
+        self._connected_at = self._clock()
         encoder, stopped = self._encoder, self.stopping.is_set
         limits = self._settings.capture
         for change in self._reader.changes(stream):
             if isinstance(change, Mark):
                 self._on_mark(change)
-                if end is not None and self._reached(end):
+                if end is not None and self._reader.has_reached(end):
                     return
             else:
                 if self._pending_since is None:
@@ -259,10 +273,6 @@ class CaptureService:
             self._committed_at = self._clock()
             if self._is_ahead():
                 self._commit()
-
-    def _reached(self, end: LogPosition) -> bool:
-        at = self._reader.reading
-        return not at.rows_done and bool(at.file) and LogPosition(at.file, at.offset).order >= end.order
 
     # -- writing
 

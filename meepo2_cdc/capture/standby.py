@@ -56,7 +56,7 @@ class Lock:
         )
         self._thread.start()
         if not self._held.wait(_POLL_SECONDS * 5):
-            log.info("Standing by: another instance captures", lock=self._topic)
+            log.info("Standing by until the lock is free", lock=self._topic)
         while not self._held.wait(_POLL_SECONDS):
             if self._stopping.is_set():
                 return False

@@ -11,6 +11,7 @@ import click
 
 from meepo2_cdc.cli.options import settings_options
 from meepo2_cdc.config import Settings
+from meepo2_cdc.errors import ConfigError
 
 
 @click.command(
@@ -46,13 +47,25 @@ def capture(settings: Settings, standby: bool, once: bool, log_level: str, log_f
 
     logs.set_up(log_level, log_format)
     service = capture_service(settings, once=once)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    if settings.capture.metrics_port is not None:
-        from prometheus_client import start_http_server
 
-        start_http_server(settings.capture.metrics_port, addr="127.0.0.1")
+    def stop(number: int, _: object) -> None:
+        service.stop()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends what does not end by itself
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    if settings.capture.metrics_port is not None:
+        _serve_metrics(settings.capture.metrics_port)
     if standby:
         run_with_lock(settings, service)
     else:
         service.run()
+
+
+def _serve_metrics(port: int) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise ConfigError(f"capture.metrics_port is {port}, which cannot be listened on: {error.strerror}") from error

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -55,27 +55,34 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            _leave_stdout()
+            _leave(sys.stdout)
             ctx.exit(0)  # whoever read has what they wanted
         except Exception as error:  # noqa: BLE001 - the top of the command line: a person reads this
             _fail(ctx, error)
         return result
 
 
-def _leave_stdout() -> None:
+def _leave(stream: TextIO) -> None:
     """The interpreter flushes at its end, and would complain of the closed pipe once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
-    if ctx.params.get("debug"):
-        traceback.print_exception(error)
     known = error if isinstance(error, Error) else _in_words(error)
-    first, *rest = str(known).splitlines() or [type(error).__name__]
+    try:
+        if ctx.params.get("debug"):
+            traceback.print_exception(error)
+        _complain(str(known) or type(error).__name__)
+    except OSError:
+        _leave(sys.stderr)  # nobody takes the message; the exit code is all the more needed
+    ctx.exit(known.exit_code)
+
+
+def _complain(message: str) -> None:
+    first, *rest = message.splitlines()
     click.echo(f"meepo2-cdc: {first}", err=True)
     for line in rest:
         click.echo(f"{'':12}{line}", err=True)
-    ctx.exit(known.exit_code)
 
 
 def _in_words(error: Exception) -> Error:

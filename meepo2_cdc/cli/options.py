@@ -47,7 +47,7 @@ FLAGS = {
     "server-id": Flag(("source", "server_id"), "N", "Replica number with which the capture registers."),
 }
 _ALWAYS = ("prefix", "bootstrap-servers")
-_PASSWORD = re.compile(r"//[^/]*:[^/]*@")  # `ps` shows a command line to everybody
+_PASSWORD = re.compile(r"//[^@]*:.*@")  # `ps` shows a command line to everybody
 
 
 def settings_options(*extra: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

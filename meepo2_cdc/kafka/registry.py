@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
 import fastavro
@@ -17,9 +19,19 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from meepo2_cdc.errors import ConfigError, Error, UnreadableData
 from meepo2_cdc.records.avro import confluent_header, schema_text
 
+_SILENT: tuple[type[Exception], ...] = (
+    OSError,
+    *(import_module(name).HTTPError for name in ("httpx2", "httpx") if find_spec(name)),
+)
+"""What confluent-kafka lets through when nobody answers: errors of its HTTP library, which are no OSErrors."""
+_NO_ANSWER: tuple[type[Exception], ...] = (SchemaRegistryError, *_SILENT)
+
+
+_ANSWER_SECONDS = 10
+
 
 def _client(url: str) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": url})
+    return SchemaRegistryClient({"url": url, "timeout": _ANSWER_SECONDS})
 
 
 def header_of(url: str, subject: str, name: str) -> bytes:
@@ -28,7 +40,7 @@ def header_of(url: str, subject: str, name: str) -> bytes:
         schema_id = _client(url).register_schema(subject, Schema(schema_text(name), "AVRO"))
     except SchemaRegistryError as error:
         raise ConfigError(f"the schema registry refused {name} under {subject}: {error.error_message}") from error
-    except OSError as error:
+    except _SILENT as error:
         raise _unreachable(url, error) from error
     return confluent_header(schema_id)
 
@@ -37,7 +49,7 @@ def is_reachable(url: str) -> bool:
     """Whether the registry answers a harmless question."""
     try:
         _client(url).get_subjects()
-    except (SchemaRegistryError, OSError):
+    except _NO_ANSWER:
         return False
     return True
 
@@ -51,13 +63,13 @@ def schema_of_id(url: str) -> Callable[[int], dict[str, Any]]:
             found = client.get_schema(schema_id)
         except SchemaRegistryError as error:
             raise UnreadableData(f"the schema registry has no schema {schema_id}: {error.error_message}") from error
-        except OSError as error:
+        except _SILENT as error:
             raise _unreachable(url, error) from error
         return cast(dict[str, Any], fastavro.parse_schema(json.loads(found.schema_str or "null")))
 
     return look_up
 
 
-def _unreachable(url: str, error: OSError) -> Error:
+def _unreachable(url: str, error: Exception) -> Error:
     at = url.rsplit("@", 1)[-1]
     return Error(f"the schema registry at {at} does not answer: {type(error).__name__}")

@@ -88,7 +88,7 @@ def ensure_topic(admin: AdminClient, topic: str, partitions: int, replication: i
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-        return partition_counts(admin, [topic])[topic]
+        return partition_counts(admin, [topic]).get(topic, partitions)
     return partitions
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from meepo2_cdc.errors import Fenced
+from meepo2_cdc.errors import ConfigError, Error, Fenced
 from meepo2_cdc.kafka.checkpoints import read_checkpoint
 from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.observe import metrics
@@ -25,9 +25,15 @@ _INIT_SECONDS = 60
 _COMMIT_SECONDS = 10
 _COMMIT_DEADLINE_SECONDS = 60
 _ABORT_SECONDS = 5
+_REFRESH_SECONDS = 10
 _SLOW_COMMIT_SECONDS = 1.0
 
 _FENCED = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
+_DENIED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 
 ANY_PARTITION = -1
 """The partitioner chooses by the key."""
@@ -62,7 +68,7 @@ class TransactionalWriter:
         """
         1. begin; 2. the records; 3. the checkpoint, last; 4. commit, repeated while Kafka says that it may be.
 
-        Raises Fenced when another writer has the id, KafkaException or Error for all else.
+        Raises Fenced when another writer has the id, ConfigError for rights that lack, KafkaException or Error else.
         """
         producer = self._producer
         if producer is None:
@@ -76,7 +82,9 @@ class TransactionalWriter:
             producer.produce(self._checkpoint_topic, value=value, key=self._source.encode(), partition=0)
             slow = self._commit(producer)
         except KafkaException as error:
-            raise _meaning(error, self._transactional_id, _end(producer)) from error
+            meaning = _meaning(error, self._transactional_id, _end(producer))
+            gone = [] if isinstance(meaning, Error) else _gone(producer, [*messages, self._checkpoint_topic])
+            raise (_deleted(gone) if gone else meaning) from error
         self._last = checkpoint
         metrics.COMMITS.inc()
         if slow:
@@ -107,9 +115,19 @@ class TransactionalWriter:
     @staticmethod
     def _produce(producer: Producer, topic: str, batch: list[Message]) -> None:
         """One by one: `produce_batch` takes no timestamps, and was measured no faster."""
-        produce = producer.produce
+        produce, refreshed = producer.produce, False
         for value, key, partition, timestamp in batch:
-            produce(topic, value, key, partition, None, None, timestamp)
+            while True:
+                try:
+                    produce(topic, value, key, partition, None, None, timestamp)
+                    break
+                except BufferError:  # more than queue.buffering.max.messages
+                    producer.poll(0.1)
+                except KafkaException as error:
+                    if refreshed or error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                        raise
+                    producer.list_topics(topic, timeout=_REFRESH_SECONDS)  # it was added a moment ago
+                    refreshed = True
 
     def _commit(self, producer: Producer) -> bool:
         """True when it was slow or had to be repeated."""
@@ -150,11 +168,34 @@ def _end(producer: Producer) -> KafkaException | None:
     return None
 
 
+def _gone(producer: Producer, topics: list[str]) -> list[str]:
+    """Those that do not exist; none when nobody answers.  librdkafka only says that their messages timed out."""
+    try:
+        there = producer.list_topics(timeout=_ABORT_SECONDS).topics
+    except KafkaException:
+        return []
+    return [topic for topic in topics if topic not in there]
+
+
+def _deleted(topics: list[str]) -> Error:
+    return Error(
+        f"{', '.join(topics)} was deleted while it was written to",
+        fix="Nothing of the batch at hand was committed.  The next start makes data topics anew and goes on with this\n"
+        "batch; what the topic held before is lost.",
+    )
+
+
 def _meaning(error: KafkaException, transactional_id: str, of_abort: KafkaException | None = None) -> Exception:
     if any(one is not None and one.args[0].code() in _FENCED for one in (error, of_abort)):
         return Fenced(
             f"another instance took over the transactional id {transactional_id}, or this one was paused for longer"
             f" than {TRANSACTION_TIMEOUT_MS // 1000} s",
             fix="Run one capture for each source; the one that was started last goes on.",
+        )
+    if error.args[0].code() in _DENIED:
+        return ConfigError(
+            f"Kafka refuses the capture: {error.args[0].str()}",
+            fix="With ACLs it needs Write, Describe and Create on <prefix>.*, Read on <prefix>.checkpoints.*, and\n"
+            f"Write and Describe on the transactional id {transactional_id}.",
         )
     return error

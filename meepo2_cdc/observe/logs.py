@@ -4,7 +4,9 @@ Logs: one line an event on stderr, a past-tense sentence with its facts as field
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from typing import Literal
 
@@ -13,6 +15,20 @@ import stamina.instrumentation
 import structlog
 
 Format = Literal["text", "json"]
+
+
+class _Stderr:
+    """
+    Where lines go, or nowhere: a full disk or a log collector that is gone must not end a capture.
+
+    Unbuffered, or a line that could not be written would be tried again at the end, and change the exit code.
+    """
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None: ...
 
 
 def set_up(level: str = "INFO", form: Format = "text") -> None:
@@ -31,6 +47,6 @@ def set_up(level: str = "INFO", form: Format = "text") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # of a file it needs no more
         cache_logger_on_first_use=True,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,47 @@ def test_a_command_that_does_not_exist() -> None:
     assert outcome.code == 2
     assert "No such command 'captrue'" in outcome.err
     assert outcome.out == ""
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_a_source_that_never_says_a_word_does_not_hold_a_capture_that_is_stopped(scene: Scene) -> None:
+    """A load balancer with nothing behind it: an instance that hangs keeps its standby from taking over."""
+    with silent_port() as port:
+        hanging = scene.launch(MEEPO2_SOURCE_DSN=f"mysql://root@127.0.0.1:{port}/")
+        assert_clear(hanging.end(90), 1, "does not answer")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("MEEPO2_SOURCE_DSN_FILE", "mysql://cdc:hunter2@db1:3306/"),
+        ("MEEPO2_SOURCE_PASSWORD_FILE", "hunter2"),
+        ("MEEPO2_SCHEMA_REGISTRY_URL", "cdc:hunter2@registry:8081"),
+    ],
+)
+def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, value: str) -> None:
+    """It is then in a log, a ticket and a chat within the hour."""
+    dsn = {} if "DSN" in setting else {"MEEPO2_SOURCE_DSN": "mysql://cdc@db1/"}
+    outcome = run("capture", settings={**dsn, setting: value})
+    assert outcome.code == 2
+    assert "hunter2" not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("MEEPO2_START", "MEEPO2_CAPTURE_START"),
+        ("MEEPO2_DSN", "MEEPO2_SOURCE_DSN"),
+        ("MEEPO2_BOOTSTRAP_SERVERS", "MEEPO2_KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_a_variable_without_its_section_is_refused(variable: str, meant: str) -> None:
+    """Ignored, a start at `earliest` is one at `latest`, which reads nothing and says nothing."""
+    outcome = run("capture", settings={variable: "earliest"})
+    assert_clear(outcome, 2, variable, meant)

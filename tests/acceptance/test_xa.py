@@ -110,3 +110,16 @@ def test_a_one_phase_commit_needs_no_decision(scene: Scene) -> None:
         )
     scene.caught_up()
     assert scene.changes() == [("write", (1,))]
+
+
+@both_own
+def test_a_rewind_between_prepare_and_commit_keeps_the_undecided_rows(scene: Scene) -> None:
+    """Their prepare lies before the place rewound to; forgotten, their commit would stop the capture."""
+    scene.run(TABLE)
+    with prepared(scene, f"{scene.database}-a", "INSERT INTO test VALUES (1)"):
+        place = scene.server.end()
+        scene.run("INSERT INTO test VALUES (2)", f"XA COMMIT '{scene.database}-a'")
+        scene.caught_up()
+        assert scene.command("checkpoint", "rewind", "--to-file-pos", place).code == 0
+        scene.caught_up()
+    assert scene.changes() == [("write", (2,)), ("write", (1,))] * 2

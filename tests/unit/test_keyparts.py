@@ -227,3 +227,20 @@ def test_types_that_can_be_no_key_are_refused(code: int):
     """The metadata that says so is wrong, or of a server that this version does not know."""
     with pytest.raises(UnreadableData, match=f"type {code}"):
         part(code, b"", meta=4)
+
+
+@pytest.mark.parametrize("charset", ["utf8mb4", "utf8mb3", "ascii"])
+def test_bytes_that_are_no_text_are_refused(charset: str):
+    """MariaDB stores them; as an Avro string they stop every reader."""
+    decode = part_decoder(t.Column(t.VARCHAR, 10), KeyColumn(0, charset=charset), lambda _: str)
+    with pytest.raises(UnreadableData, match="no text"):
+        decode(b"\xe4")
+    assert decode(b"a") == b"\x04\x02a"
+
+
+def test_a_key_part_is_no_larger_than_a_text_column():
+    """Kafka refuses records of a megabyte, at each start again."""
+    decode = part_decoder(t.Column(t.BLOB, 4), KeyColumn(0), lambda _: str)
+    assert len(decode(b"x" * 65_535)) == 65_535 + 4
+    with pytest.raises(UnreadableData, match="65536 bytes"):
+        decode(b"x" * 65_536)

@@ -124,6 +124,14 @@ class ChangeReader:
         gtid = transaction.gtid if rows_done else None
         return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
 
+    def has_reached(self, end: LogPosition) -> bool:
+        """Whether all before `end` is done.  Cheap: asked once a transaction."""
+        if self._transaction is not None or self._skip_rows or not self._file:
+            return False
+        if self._file == end.file:
+            return self._offset >= end.offset
+        return LogPosition(self._file, self._offset).order >= end.order
+
     def _undecided(self) -> Undecided | None:
         # prepared transactions are kept in the order in which they came
         return next((prepared.begins for prepared in self._prepared.values()), None)
@@ -227,14 +235,17 @@ class ChangeReader:
         return (ENDED,)
 
     def _on_payload(self, event: Event) -> Iterator[Change]:
-        try:
-            for inner in compressed.payload_events(event):
-                yield from self._handled(inner)
-        except UnreadableData as error:
-            if self._transaction is None:
-                raise
-            self._unreadable.note(event, error)
-            yield from self._on_end(event)
+        events = compressed.payload_events(event)
+        while True:
+            try:
+                inner = next(events, None)
+            except UnreadableData as error:
+                self._unreadable.note(event, error)
+                yield from self._on_end(event)
+                return
+            if inner is None:
+                return
+            yield from self._handled(inner)
 
     # -- statements
 
@@ -267,22 +278,19 @@ class ChangeReader:
             return ()
         if transaction.wanted and ev.changes_rows(statement):
             self._refuse(event, f"a statement as text, {words[0]} ... (binlog_format was not ROW in that session)")
-        truncated = ev.truncated_table(schema, statement) or self._lost_with_a_partition(schema, statement)
+        partitioned = ev.table_of_partition_change(schema, statement)
+        truncated = ev.truncated_table(schema, statement) or partitioned
         if truncated is None:
             self._row_events.definitions_changed(event, schema, statement, transaction.here_us)
-        if truncated is not None and transaction.wanted and self._tables.passes(*truncated):
+        elif transaction.wanted and self._tables.passes(*truncated):
+            if partitioned is not None:
+                log.warning(
+                    "Partitions of a table changed: a truncate tells of rows that it lost, nothing of rows that it got",
+                    table=".".join(partitioned), at=self._place(),
+                )  # fmt: skip
             return self._on_truncate(event, *truncated, transaction)
         log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._place())
         return () if transaction.open else self._on_end(event)
-
-    def _lost_with_a_partition(self, schema: str, statement: str) -> tuple[str, str] | None:
-        table = ev.table_of_partition_change(schema, statement)
-        if table is not None:
-            log.warning(
-                "Partitions of a table changed: a truncate tells of rows that it lost, nothing of rows that it got",
-                table=".".join(table), at=self._place(),
-            )  # fmt: skip
-        return table
 
     def _on_truncate(self, event: Event, schema: str, table: str, transaction: Transaction) -> Iterator[Change]:
         transaction.rows += 1
@@ -322,7 +330,10 @@ class ChangeReader:
     def _on_xa_commit(self, event: Event, transaction: Transaction, xid: str) -> Iterator[Change]:
         prepared = self._prepared.get(xid)
         if prepared is None and transaction.wanted:
-            self._refuse(event, f"the commit of the XA transaction {xid}, prepared before the capture's start")
+            self._refuse(
+                event,
+                f"the commit of the XA transaction {xid}, whose prepare was before the capture's start",
+            )
         yield from self._give_held(event, transaction, prepared.rows if prepared else [], xid)
 
     def _give_held(
@@ -342,7 +353,9 @@ class ChangeReader:
         return ()
 
     def _on_rows(self, event: Event) -> Iterable[Change]:
-        rows = self._row_events.on_rows(event, self._transaction)
+        transaction = self._transaction
+        resuming = transaction is not None and transaction.rows < self._skip_rows
+        rows = self._row_events.on_rows(event, transaction, resuming=resuming)
         if rows is None:
             return ()
         if rows.transaction.xa is not None:

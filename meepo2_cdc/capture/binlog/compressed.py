@@ -32,19 +32,32 @@ def payload_events(event: Event) -> Iterator[Event]:
     The events of a transaction payload.  They have no checksum and no positions of their own: they get that of the
     payload, since reading can begin only there.
     """
-    rest = b""
+    waiting: list[bytes] = []  # pieces of an event that is not there whole, joined once it is
+    have, need = 0, _HEADER_BYTES
     for piece in _pieces(event):
-        buf, at = rest + piece if rest else piece, 0
-        while len(buf) - at >= _HEADER_BYTES:
-            timestamp, kind, server_id, size, _, flags = _header(buf, at)
-            if at + size > len(buf):
-                break
+        waiting.append(piece)
+        have += len(piece)
+        if have < need:
+            continue
+        buf, at = b"".join(waiting), 0
+        while (size := _size_of_event(buf, at)) <= len(buf) - at:
+            timestamp, kind, server_id, _, _, flags = _header(buf, at)
             start = at + _HEADER_BYTES
             yield Event(kind, timestamp, server_id, event.size, event.end_position, flags, buf, start, at + size)
             at += size
-        rest = buf[at:]
-    if rest:
+        waiting, have, need = [buf[at:]], len(buf) - at, size
+    if have:
         raise UnreadableData("a transaction payload ends in the middle of an event")
+
+
+def _size_of_event(buf: bytes, at: int) -> int:
+    """At least a header, while even that is not there whole."""
+    if len(buf) - at < _HEADER_BYTES:
+        return _HEADER_BYTES
+    size: int = _header(buf, at)[3]
+    if size < _HEADER_BYTES:
+        raise UnreadableData(f"a transaction payload holds an event of {size} bytes")
+    return size
 
 
 def _pieces(event: Event) -> Iterable[bytes]:

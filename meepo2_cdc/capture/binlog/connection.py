@@ -27,6 +27,7 @@ from meepo2_cdc.records.position import MysqlGtidSet
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 ER_MARIADB_SAME_SERVER_ID = 4052
 COM_BINLOG_DUMP_GTID = 0x1E
+ANSWER_SECONDS = 30
 _GTIDS_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8  # packet header, command, flags, server id, size and name of the file, position
 _DENIED = (
     ER.ACCESS_DENIED_ERROR,
@@ -152,6 +153,8 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
         "user": address.user,
         "password": address.password,
         "connect_timeout": max(1, round(source.connect_timeout_seconds)),
+        "read_timeout": ANSWER_SECONDS,  # of the handshake and of each question; the dump is read without PyMySQL
+        "write_timeout": ANSWER_SECONDS,
         "charset": "utf8mb4",
         "autocommit": True,
         **_tls(source),

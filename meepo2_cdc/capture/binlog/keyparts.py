@@ -13,11 +13,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from meepo2_cdc.capture.binlog import types as t
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.records import wire
+
+KEY_PART_LIMIT_BYTES = 65_535
+"""As much as a TEXT column holds."""
 
 PartDecoder = Callable[[bytes], bytes]
 TextDecoder = Callable[[bytes], str]
@@ -44,8 +47,10 @@ def part_decoder(column: t.Column, key: KeyColumn, text: Callable[[str], TextDec
     kind, meta = column
     if kind in _INTEGER_BYTES:
         return _integer(key.unsigned)
-    if kind in t.CHARACTER or kind in t.BLOBS:
+    if kind in t.CHARACTER:
         return _characters(column, key, text)
+    if kind in t.BLOBS:
+        return _bounded(_characters(column, key, text))
     if kind == t.ENUM:
         return _enum(key.labels)
     if kind == t.SET:
@@ -72,9 +77,30 @@ def _characters(column: t.Column, key: KeyColumn, text: Callable[[str], TextDeco
         width = column.meta if column.type == t.STRING else 0
         return lambda raw: wire.bytes_part(raw.ljust(width, b"\0"))
     if key.charset in ("utf8mb4", "utf8mb3", "utf8", "ascii"):
-        return wire.utf8_part
+        return partial(_utf8, "ascii" if key.charset == "ascii" else "utf-8")
     decode = text(key.charset)
     return lambda raw: wire.string_part(decode(raw))
+
+
+def _utf8(codec: str, raw: bytes) -> bytes:
+    """Bytes that are UTF-8 already.  MariaDB stores others too, which no reader of Avro takes for a string."""
+    if not raw.isascii():
+        try:
+            raw.decode(codec)
+        except UnicodeDecodeError as error:
+            raise UnreadableData(f"a key holds bytes that are no text in its character set: {raw[:40]!r}") from error
+    return wire.utf8_part(raw)
+
+
+def _bounded(decode: PartDecoder) -> PartDecoder:
+    """Keys over the beginning of a BLOB or TEXT carry the whole value, which a Kafka record need not hold."""
+
+    def bounded(raw: bytes) -> bytes:
+        if len(raw) > KEY_PART_LIMIT_BYTES:
+            raise UnreadableData(f"a key part has {len(raw)} bytes, and {KEY_PART_LIMIT_BYTES} are the limit")
+        return decode(raw)
+
+    return bounded
 
 
 _NATIVE: dict[str, tuple[TextDecoder, int]] = {

@@ -34,6 +34,7 @@ KINDS = {
     ev.DELETE_ROWS_V1: (Action.DELETE, 1, False),
 }
 _FILTERED = None
+NO_KEY = "no-primary-key"
 _LAYOUTS_LIMIT = 20_000
 _NO_ROWS_BYTES = 12
 """A rows event of at most so many bytes holds no row: it only ends its statement."""
@@ -91,7 +92,7 @@ class RowEvents:
             self._unreadable.note(event, error)
             return self._set_aside(TableLayout(schema, table, (), (), skipped="unreadable"), error)
         if not layout.key:
-            layout.skipped = "no-primary-key"
+            layout.skipped = NO_KEY
             self._set_aside(layout, UnreadableData("it has no primary key"))
         return layout
 
@@ -101,8 +102,12 @@ class RowEvents:
             log.warning("Rows of a table are passed over", table=layout.qualified_table, why=why.found)
         return layout
 
-    def on_rows(self, event: Event, transaction: Transaction | None) -> Rows | None:
-        """The captured rows of the event; None when there are none."""
+    def on_rows(self, event: Event, transaction: Transaction | None, *, resuming: bool) -> Rows | None:
+        """
+        The captured rows of the event; None when there are none.
+
+        `resuming`: rows that are published already are still to be passed over, by their number.
+        """
         action, images, has_extra = KINDS[event.kind]
         buf, start = event.buf, event.start
         try:
@@ -111,9 +116,18 @@ class RowEvents:
             if event.end - start > _NO_ROWS_BYTES:
                 self._unreadable.note(event, UnreadableData("the log holds a rows event whose table map did not come"))
             return None
-        if layout is _FILTERED or transaction is None:
+        if layout is _FILTERED:
+            return None
+        if transaction is None:
+            self._unreadable.note(event, UnreadableData("the log holds rows outside of any transaction"))
             return None
         if layout.skipped is not None:
+            if resuming and layout.skipped != NO_KEY:
+                raise UnreadableData(
+                    f"the checkpoint lies inside a transaction, behind rows of {layout.qualified_table} that cannot be"
+                    f" counted any more ({layout.skipped})",
+                    fix="`meepo2-cdc checkpoint rewind` to before that transaction publishes all of it again.",
+                )
             metrics.ROWS_EVENTS_SKIPPED.labels(layout.qualified_table, layout.skipped).inc()
             return None
         at = start + 8

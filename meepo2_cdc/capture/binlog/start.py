@@ -160,7 +160,7 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     if moment.tzinfo is None:
-        raise ConfigError(f"start is {text}, a time without its zone", fix=f"Write {text}Z for UTC, or {text}+02:00.")
+        raise ConfigError(f"start is {text}, a time without its zone", fix=f"Write {moment.isoformat()}Z for UTC.")
     return moment.astimezone(UTC)
 
 
