@@ -8,7 +8,7 @@ transaction is decided, so that a violation is found where it happens and not at
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING
 
 from meepo2_cdc.records import TableAction
@@ -140,19 +140,24 @@ class Audit:
             if count == len(self._history.txns) or row > self._history.rows_before[count + 1]:
                 raise Violation(f"I3: {checkpoint.rows_done} rows are done of a transaction that has fewer")
             if checkpoint.gtid not in (None, self._history.txns[count].gtid):
-                raise Violation(f"I3: {checkpoint.gtid} is said to be in progress, not {self._history.txns[count].gtid}")
+                raise Violation(
+                    f"I3: {checkpoint.gtid} is said to be in progress, not {self._history.txns[count].gtid}"
+                )
         return count, row
 
     def _count(self, gtid_set: str | None, server: str | None, file: str, offset: int) -> int:
         """How many transactions of the history are before a place."""
         if gtid_set is None:
-            count = self._world.lineage[server or ""].txns_before(file, offset)
+            written_by = self._world.lineage.get(server or "")
+            count = written_by and written_by.txns_before(file, offset)
         elif self._world.flavor == "mariadb":
             count = self._history.count_to(gtid_set)
         else:
             count = self._count_of_set(gtid_set)
         if count is None:
-            raise Violation(f"I3: a checkpoint at {gtid_set}, {file}:{offset} of {server}, which is no place of the log")
+            raise Violation(
+                f"I3: a checkpoint at {gtid_set}, {file}:{offset} of {server}, which is no place of the log"
+            )
         return count
 
     def _count_of_set(self, gtid_set: str) -> int | None:
@@ -182,7 +187,7 @@ class Audit:
 
     def _of_partition(self, entries: list[Entry]) -> list[TableAction]:
         actions = [_decoder.action(entry.value) for entry in entries if entry.value is not None]
-        if any(before.seq >= after.seq for before, after in zip(actions, actions[1:], strict=False)):
+        if any(before.seq >= after.seq for before, after in pairwise(actions)):
             raise Violation("I2: seq does not rise within a partition")
         if "compact" in self._world.settings.topics.cleanup_policy:
             for entry, following in zip_longest(entries, entries[1:]):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ClusterMetadata
 
 from meepo2_cdc.capture.encoder import Topic
 from meepo2_cdc.errors import PositionLost
@@ -65,6 +66,12 @@ class SimProducer:
         """There is nothing to hear."""
         return 0
 
+    def list_topics(self, timeout: float) -> ClusterMetadata:
+        self._process.effect("list topics")
+        found = ClusterMetadata()
+        found.topics = dict.fromkeys(self._broker.topics())
+        return found
+
     def produce(
         self, topic: str, value: bytes | None = None, key: bytes = b"", partition: int = -1,
         on_delivery: None = None, callback: None = None, timestamp: int = 0,
@@ -102,7 +109,7 @@ class SimProducer:
         self._process.effect("commit")
         trouble = self._trouble("commit")
         if trouble == "late":
-            self._broker.end_later(self._session, self._process.dice.choice((0.5, 3, 30)))
+            self._broker.end_later(self._session, self._process.dice.choice((3, timeout + 0.01, timeout + 0.1, 30)))
         if trouble in ("lost", "late"):
             self._process.world.pass_time(timeout)
             failed(KafkaError._TIMED_OUT, retriable=True)
@@ -160,7 +167,7 @@ class _Message(NamedTuple):
 
 
 class SimConsumer:
-    """Of one partition.  Under read_committed its end, and the watermark that it is told, are the last stable offset."""
+    """Of one partition.  Under read_committed its end, also as a watermark, is the last stable offset."""
 
     def __init__(self, process: Process, config: Mapping[str, Any]) -> None:
         self._process = process

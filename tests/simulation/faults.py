@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.simulation import history as h
 from tests.simulation.clients import CHECKPOINTS
 from tests.simulation.history import Statement, Txn
-from tests.simulation.situations import BETWEEN_QUESTIONS, EMPTY_SET, OLD_FILE, UNDECIDED_XA
+from tests.simulation.situations import BETWEEN_QUESTIONS, EMPTY_SET, MARIADB_FILES
 from tests.simulation.workload import item
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ _HOUR = 3600.0
 _POISON = -777
 """A key that is on no server of the lineage."""
 _STOP_EVENT = 3
+_TAKEOVER_STEPS = ("init", "initiated", "watermarks", "commit", "committed")
+"""Where a process that stands still, or dies, is most likely to meet another one's work."""
+
+QUIET = "quiet"
+"""Favoured, it leaves nothing but work within the life of a process."""
+
+Befall = Callable[["Process"], None]
 
 
 class Damage:
@@ -60,63 +67,71 @@ class Faults:
     def __init__(self, world: SimWorld) -> None:
         self._world = world
         self._dice = dice = world.dice
-        often: dict[Callable[[Process], None], float] = {
-            self._work: 22, self._other_thread: 12, self._lose_connection: 2, self._be_unreachable: 0.5,
-            self._die: 1.5, self._stop: 0.7, self._zombie: 1, self._pause: 1, self._step_clock: 0.5,
-            self._trouble: 2, self._intrude: 1, self._flush: 1, self._restart_server: 0.5, self._purge: 1,
-            self._mute: 0.5, self._fail_over: 1, self._lose_tail: 0.6, self._damage: 0.4, self._heal: 1.5,
+        often: dict[Befall, float] = {
+            self.work: 22, self.other_thread: 12, self.lose_connection: 3, self.be_unreachable: 0.5,
+            self.die: 1.5, self.stop: 0.7, self.zombie: 1.5, self.pause: 1, self.step_clock: 0.5,
+            self.trouble: 3, self.intrude: 1, self.flush: 1, self.restart_server: 0.5, self.purge: 1,
+            self.mute: 0.5, self.fail_over: 1, self.lose_tail: 0.6, self.damage: 0.4, self.heal: 1.5,
         }  # fmt: skip
-        always = (self._work, self._heal, self._other_thread)
+        always = (self.work, self.heal, self.other_thread)
         chosen = {kind: much * (1 if kind in always else dice.choice((0, 1, 1, 4))) for kind, much in often.items()}
+        chosen |= {kind: much * 6 for kind, much in often.items() if kind.__name__ in world.favoured}
+        if QUIET in world.favoured:
+            chosen = {kind: much for kind, much in often.items() if kind in always}
         self._kinds = list(chosen)
         self._bounds = list(accumulate(chosen.values()))
-        self._quiet = 100 * dice.choice((0.2, 1, 1))
+        self._quiet = dice.choice((10, 40, 100))
+        self._at_takeovers = 0 if QUIET in world.favoured else dice.choice((0, 0.02, 0.1))
 
     def befall(self, process: Process) -> None:
-        roll = self._dice.random() * (self._bounds[-1] + self._quiet)
+        dice = self._dice
+        if process.step in _TAKEOVER_STEPS and dice.random() < self._at_takeovers:
+            dice.choice((self.zombie, self.zombie, self.die, self.pause))(process)
+            return
+        roll = dice.random() * (self._bounds[-1] + self._quiet)
         if roll < self._bounds[-1]:
             self._kinds[bisect(self._bounds, roll)](process)
 
     # -- life goes on
 
-    def _work(self, process: Process) -> None:
+    def work(self, process: Process) -> None:
         world = self._world
         if world.server is world.intact:
             for _ in range(self._dice.choice((1, 1, 3))):
                 world.work(world.audit.base)
 
-    def _other_thread(self, process: Process) -> None:
+    def other_thread(self, process: Process) -> None:
         process.executor.run_waiting()
 
-    def _stop(self, process: Process) -> None:
+    def stop(self, process: Process) -> None:
         process.service.stop()
 
     # -- the process
 
-    def _die(self, process: Process) -> None:
+    def die(self, process: Process) -> None:
         process.die()
 
-    def _zombie(self, process: Process) -> None:
+    def zombie(self, process: Process) -> None:
         self._world.pass_time(self._dice.choice((0, 2, 30)))
         self._world.nested(process)
 
-    def _pause(self, process: Process) -> None:
+    def pause(self, process: Process) -> None:
         self._world.pass_time(self._dice.choice((0.2, 3, 25)))
 
-    def _step_clock(self, process: Process) -> None:
+    def step_clock(self, process: Process) -> None:
         """The wall clock.  Not before the capture began: where it begins may be a time."""
         if self._settled():
             self._world.wall_offset_s += self._dice.choice((-_HOUR, -0.5, 0.5, _HOUR))
 
     # -- Kafka
 
-    def _trouble(self, process: Process) -> None:
+    def trouble(self, process: Process) -> None:
         kinds = ("fatal", "lost", "late", "late", "unanswered", "slow")
         process.plan_trouble("commit", self._dice.choice(kinds))
         if self._dice.random() < 0.1:
             process.plan_trouble("init", "fatal")
 
-    def _intrude(self, process: Process) -> None:
+    def intrude(self, process: Process) -> None:
         """Somebody else has a transaction in the checkpoint topic, and leaves it open for a while."""
         broker = self._world.broker
         if (CHECKPOINTS, 0) in broker.partitions:
@@ -125,28 +140,28 @@ class Faults:
 
     # -- the source
 
-    def _lose_connection(self, process: Process) -> None:
+    def lose_connection(self, process: Process) -> None:
         if process.dump is not None:
             process.dump.broken = True
 
-    def _mute(self, process: Process) -> None:
+    def mute(self, process: Process) -> None:
         if process.dump is not None:
             process.dump.muted = True
 
-    def _be_unreachable(self, process: Process) -> None:
+    def be_unreachable(self, process: Process) -> None:
         self._world.unreachable = self._dice.choice((1, 3, 12))
 
-    def _flush(self, process: Process) -> None:
+    def flush(self, process: Process) -> None:
         self._world.intact.flush(int(self._world.wall_s))
 
-    def _restart_server(self, process: Process) -> None:
+    def restart_server(self, process: Process) -> None:
         """Orderly, or by a crash that leaves its file without an end."""
         self._world.intact.flush(int(self._world.wall_s), ending=self._dice.choice((None, _STOP_EVENT)))
         self._cut_connections()
 
     def _cut_connections(self) -> None:
         for process in self._world.alive:
-            self._lose_connection(process)
+            self.lose_connection(process)
 
     def _settled(self) -> bool:
         """Where the capture begins is written down."""
@@ -164,9 +179,9 @@ class Faults:
         if "" in sets and EMPTY_SET in world.left_out:
             return True
         xa = undecided is not None or bool(world.workload.prepared)
-        return xa and world.flavor == "mariadb" and UNDECIDED_XA in world.left_out
+        return xa and world.flavor == "mariadb" and MARIADB_FILES in world.left_out
 
-    def _purge(self, process: Process) -> None:
+    def purge(self, process: Process) -> None:
         """What a new capture does not need; one that was overtaken may still want it."""
         world = self._world
         if not self._settled() or world.damage is not None or self._is_left_out():
@@ -175,7 +190,7 @@ class Faults:
             one.may_be_refused = one.may_be_refused or one is not world.ruler
         world.server.purge_to(self._dice.randint(0, needed_file(world)))
 
-    def _fail_over(self, process: Process) -> None:
+    def fail_over(self, process: Process) -> None:
         """To a replica; without global ids its files and positions mean nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
         if world.damage is not None or checkpoint is None or self._is_left_out():
@@ -191,7 +206,7 @@ class Faults:
             world.promote(self._dice.choice([*others, new, new]))
             self._leave_nobody_behind()
 
-    def _lose_tail(self, process: Process) -> None:
+    def lose_tail(self, process: Process) -> None:
         """To a replica that lacks the last transactions, of which the capture has seen nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
         if world.damage is not None or checkpoint is None or self._is_left_out():
@@ -207,13 +222,13 @@ class Faults:
 
     def _leave_nobody_behind(self) -> None:
         self._cut_connections()
-        if self._world.flavor == "mariadb" and OLD_FILE in self._world.left_out:
+        if self._world.flavor == "mariadb" and MARIADB_FILES in self._world.left_out:
             for one in self._world.alive:
                 one.effects_left, one.may_be_refused = 0, True
 
     # -- what must be refused
 
-    def _damage(self, process: Process) -> None:
+    def damage(self, process: Process) -> None:
         if self._world.damage is None and self._settled() and not self._is_left_out():
             self._dice.choice((self._purge_too_much, self._restore, self._diverge))()
 
@@ -235,7 +250,8 @@ class Faults:
         count = self._published() + (checkpoint is not None and checkpoint.rows_done > 0)
         if not count:
             return
-        other = world.new_server(world.history.txns[: self._dice.randrange(count)])
+        # the later the histories part, the less of it shows
+        other = world.new_server(world.history.txns[: max(self._dice.randrange(count), self._dice.randrange(count))])
         for number in range(self._dice.choice((1, 3))):
             poison = Statement(item(0), "write", [((_POISON - number, None),)])
             other.commit(Txn(h.COMMIT, [poison], poison.told()), int(world.wall_s * 1_000_000))
@@ -254,11 +270,11 @@ class Faults:
         for one in world.alive:
             one.may_be_refused = True
 
-    def _heal(self, process: Process) -> None:
+    def heal(self, process: Process) -> None:
         if self._world.damage is not None and self._dice.random() < 0.2:
-            self.heal()
+            self.heal_now()
 
-    def heal(self) -> None:
+    def heal_now(self) -> None:
         world = self._world
         world.damage = None
         world.intact.bring_back()

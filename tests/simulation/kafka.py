@@ -126,6 +126,9 @@ class Broker:
     def count(self, topic: str) -> int:
         return self._counts[topic]
 
+    def topics(self) -> list[str]:
+        return list(self._counts)
+
     # -- the coordinator
 
     def init(self, transactional_id: str, owner: object) -> Session:
@@ -140,7 +143,12 @@ class Broker:
         return not self._owners[transactional_id].unmarked
 
     def append(
-        self, session: Session, topic: str, partition: int, record: tuple[bytes, bytes | None, int], timeout_seconds: float
+        self,
+        session: Session,
+        topic: str,
+        partition: int,
+        record: tuple[bytes, bytes | None, int],
+        timeout_seconds: float,
     ) -> None:
         """The first record begins the transaction."""
         state = self._owner(session)

@@ -58,7 +58,9 @@ def gtid(server: UUID | None, number: int, committed_us: int) -> bytes:
     return struct.pack("<B16sqBqq", 0, raw, number, 2, 0, 1) + committed_us.to_bytes(7, "little") + b"\0"
 
 
-def mariadb_gtid(number: int, *, standalone: bool = False, prepared: Xid | None = None, completed: bool = False) -> bytes:
+def mariadb_gtid(
+    number: int, *, standalone: bool = False, prepared: Xid | None = None, completed: bool = False
+) -> bytes:
     flags = _STANDALONE * standalone | _PREPARED_XA * (prepared is not None) | _COMPLETED_XA * completed
     xid = b"" if prepared is None else struct.pack("<IBB", 1, len(prepared), 0) + prepared.encode()
     return (struct.pack("<QIB", number, 0, flags) + xid).ljust(19, b"\0")
@@ -149,4 +151,6 @@ def payload(events: bytes, *, compressed: bool) -> bytes:
 
 
 def _number(n: int) -> bytes:
-    return bytes((n,)) if n < 251 else b"\xfc" + struct.pack("<H", n) if n < 1 << 16 else b"\xfd" + n.to_bytes(3, "little")
+    return (
+        bytes((n,)) if n < 251 else b"\xfc" + struct.pack("<H", n) if n < 1 << 16 else b"\xfd" + n.to_bytes(3, "little")
+    )

@@ -111,6 +111,10 @@ class SimServer:
     def executed(self) -> str:
         return self.gtid_text(self._written)
 
+    def binlog_state(self) -> str:
+        """Of MariaDB: the last transaction of each server that wrote any."""
+        return ",".join({txn.server_id: txn.gtid for txn in self.txns[: self._written]}.values())
+
     def purged(self) -> str:
         return self.gtid_text(self.files[0].first_txn)
 
@@ -159,7 +163,9 @@ class SimServer:
         if self.identity.flavor == "mariadb":
             found = next((n for n, txn in enumerate(self.txns[: self._written]) if txn.gtid == gtids), None)
             if found is None:
-                raise Refused(f"connecting slave requested to start from GTID {gtids}, which is not in the master's binlog")
+                raise Refused(
+                    f"connecting slave requested to start from GTID {gtids}, which is not in the master's binlog"
+                )
             return found + 1
         wanted = parse(gtids)
         if not within(wanted, parse(self.executed())):

@@ -79,7 +79,9 @@ class SimSourceServer:
 
     def variables(self, *names: str) -> dict[str, str]:
         server = self._ask("ask for variables")
-        known = {"gtid_executed": server.executed, "gtid_purged": server.purged}
+        known = {
+            "gtid_executed": server.executed, "gtid_purged": server.purged, "gtid_binlog_state": server.binlog_state,
+        }  # fmt: skip
         return {name: known[name]() for name in names}
 
     def end(self) -> tuple[LogPosition, str | None]:
@@ -88,6 +90,11 @@ class SimSourceServer:
 
     def files(self) -> list[tuple[str, int]]:
         return [(file.name, file.size) for file in self._ask("ask for files").files]
+
+    def gtids_at(self, file: str, offset: int) -> str:
+        """As BINLOG_GTID_POS of MariaDB."""
+        server = self._ask("ask for the gtids at a place")
+        return server.gtid_text(server.txns_before(file, offset) or 0)
 
     def is_subset(self, part: str, whole: str) -> bool:
         self._ask("ask for a subset")
@@ -115,7 +122,9 @@ class SimDump:
             self._put(b"\xff" + struct.pack("<H", 1236) + b"#HY000" + text)
 
     def _put(self, packet: bytes) -> None:
-        self._out += struct.pack("<I", len(packet)) + packet  # the fourth byte is the packet's number, which is not read
+        self._out += (
+            struct.pack("<I", len(packet)) + packet
+        )  # the fourth byte is the packet's number, which is not read
 
     def take(self) -> bytes:
         """What is waiting, or a part of it."""
@@ -169,4 +178,3 @@ def open_dump(process: Process, where: DumpPosition) -> SimDump:
     process.reach("dump")
     process.dump = SimDump(process, where)
     return process.dump
-

@@ -30,6 +30,16 @@ def item(extra_columns: int) -> Table:
     return Table("shop", "item", (("id", h.INT), ("note", h.TEXT), *extra), (0,))
 
 
+def mix(dice: Random, favoured: frozenset[str]) -> dict[str, float]:
+    """How often each kind of transaction comes, other in each world."""
+    usual = {
+        "small": 10, "large": 2, "savepoint": 2, "filtered": 2, "rollback": 1, "xa": 3, "one phase": 1, "decide": 2,
+        "ddl": 1, "truncate": 0.5,
+    }  # fmt: skip
+    mixed = {kind: much * (4 if kind in favoured else dice.choice((0, 1, 1, 3))) for kind, much in usual.items()}
+    return mixed | {"small": 10, "decide": 2 * dice.choice((0.3, 1, 3))}
+
+
 class Prepared(NamedTuple):
     """An XA transaction that waits for its decision."""
 

@@ -23,10 +23,11 @@ from tests.simulation.kafka import Broker, Transaction
 from tests.simulation.log_files import Identity
 from tests.simulation.mysql import SimServer
 from tests.simulation.situations import LEFT_OUT, SAME_SECOND
-from tests.simulation.workload import Snapshot, Workload
+from tests.simulation.workload import Snapshot, Workload, mix
 
-LENGTH = 300
+LENGTH = 240
 """Effects of one run, before the faults end."""
+CRASHED = "the program is wrong"
 _LIFE = (10, 180)
 _CALM_LIMIT = 6_000
 _IDLE_LIMIT = 60
@@ -40,7 +41,14 @@ class SimWorld:
     others last.
     """
 
-    def __init__(self, seed: int, *, tracing: bool = False, left_out: frozenset[str] = LEFT_OUT) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        tracing: bool = False,
+        left_out: frozenset[str] = LEFT_OUT,
+        favoured: frozenset[str] = frozenset(),
+    ) -> None:
         self.seed = seed
         self.dice = Random(seed)  # noqa: S311  chance that can be had again, not secrets
         self.trace: list[str] | None = [] if tracing else None
@@ -55,7 +63,7 @@ class SimWorld:
         self._processes = 0
         self._idle = 0
         self._calm_steps = 0
-        self.left_out = left_out
+        self.left_out, self.favoured = left_out, favoured
         self.current: Process | None = None
         self.retired: set[str] = set()
         self._make_source()
@@ -68,10 +76,11 @@ class SimWorld:
     # -- making it
 
     def _make_source(self) -> None:
-        kind = self.dice.choice(("mysql", "mysql", "mysql", "files", "mariadb"))
+        kinds = ("mysql", "mysql", "mysql", "files", "mariadb")
+        kind = next((one for one in kinds if one in self.favoured), None) or self.dice.choice(kinds)
         self.flavor, self.has_gtids = ("mariadb" if kind == "mariadb" else "mysql"), kind != "files"
         self.history = History()
-        self.workload = Workload(self.dice, self._kinds())
+        self.workload = Workload(self.dice, mix(self.dice, self.favoured))
         self.snapshots: list[Snapshot] = [self.workload.snapshot()]
         self.lineage: dict[str, SimServer] = {}
         self.server = self.intact = self.new_server(self.history.txns)
@@ -81,14 +90,6 @@ class SimWorld:
             self.work(earliest_readable=None)
         if SAME_SECOND in self.left_out:
             self.now += 1
-
-    def _kinds(self) -> dict[str, float]:
-        """The mix of transactions, other in each world."""
-        kinds = ("small", "large", "savepoint", "filtered", "rollback", "xa", "one phase", "decide", "ddl", "truncate")
-        usual = (10, 2, 2, 2, 1, 2, 1, 3, 1, 0.5)
-        return {kind: much * self.dice.choice((0, 1, 1, 3)) for kind, much in zip(kinds, usual, strict=True)} | {
-            "small": 10, "decide": 3,
-        }  # fmt: skip
 
     def new_server(self, txns: list[Txn], *, first_file: int = 1) -> SimServer:
         dice = self.dice
@@ -102,7 +103,8 @@ class SimWorld:
 
     def _first_start(self) -> tuple[str, int | None]:
         """The setting `start`, and which transaction it means if that is known beforehand."""
-        kind = self.dice.choice(("earliest", "earliest", "latest", "latest", "file", "gtids", "time"))
+        kinds = ("earliest", "earliest", "latest", "latest", "file", "gtids", "time")
+        kind = "time" if "time" in self.favoured else self.dice.choice(kinds)
         if kind == "latest":
             return kind, None
         count = len(self.history.txns)
@@ -125,8 +127,8 @@ class SimWorld:
             source=SourceSettings(name="db", heartbeat_seconds=0.5),
             capture=CaptureSettings(
                 start=start,
-                commit_rows=dice.choice((1, 3, 8, 20)),
-                commit_bytes=dice.choice((400, 1 << 23)),
+                commit_rows=dice.choice((1, 4, 8, 12, 20)),
+                commit_bytes=dice.choice((700, 1 << 23, 1 << 23, 1 << 23)),
                 commit_interval_ms=dice.choice((20, 100, 1000)),
                 idle_checkpoint_seconds=dice.choice((1, 10)),
             ),
@@ -150,16 +152,16 @@ class SimWorld:
             with installed(self):
                 while self.steps < LENGTH:
                     self.live()
-                self._end()
+                self.end()
         except Violation as violation:
             said = "" if self.trace is None else "\n".join(["", *self.trace])
             raise AssertionError(f"seed {self.seed}, step {self.steps}: {violation}{said}") from violation
 
-    def live(self) -> Process:
+    def live(self, effects: int | None = None) -> Process:
         """One process, from its start to its end."""
         before = self.current
         self._processes += 1
-        effects = self.dice.randint(*_LIFE)
+        effects = effects or self.dice.randint(*_LIFE)
         process = Process(self, self._processes, effects=effects, once=not self.calm and self.dice.random() < 0.1)
         self.alive.append(process)
         try:
@@ -179,11 +181,13 @@ class SimWorld:
 
     def _judge(self, process: Process, error: Exception) -> None:
         """Whether the process had a reason to end like this."""
-        if isinstance(error, PositionLost) and process.may_be_refused:
+        if isinstance(error, PositionLost | ConfigError) and process.may_be_refused:
             process.refused = True
             return
         known = isinstance(error, Error) or type(error).__name__ == "KafkaException"
-        if self.calm or not known or isinstance(error, PositionLost | UnreadableData | ConfigError):
+        if not known:
+            raise Violation(f"{CRASHED}, in process {process.number}: {type(error).__name__}: {error}") from error
+        if self.calm or isinstance(error, PositionLost | UnreadableData | ConfigError):
             raise Violation(f"process {process.number} ended with {type(error).__name__}: {error}") from error
         if isinstance(error, Fenced) and not process.has_rival:
             raise Violation(f"process {process.number} believes that it was fenced: {error}")
@@ -253,7 +257,10 @@ class SimWorld:
         self.audit.committed(transaction)
         if self.trace is not None and self.audit.checkpoint is not None:
             at = self.audit.checkpoint
-            self.say(None, f"Kafka commits {self.audit.row - rows} rows: {at.gtid_set} {at.file}:{at.position}+{at.rows_done}")
+            self.say(
+                None,
+                f"Kafka commits {self.audit.row - rows} rows: {at.gtid_set} {at.file}:{at.position}+{at.rows_done}",
+            )
 
     @staticmethod
     def _timed_out(transaction: Transaction) -> None:
@@ -265,7 +272,7 @@ class SimWorld:
 
     # -- ending it
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Faults are off: what must be refused is refused, and then everything arrives."""
         self.say(None, "faults end")
         self.calm = True
@@ -275,7 +282,7 @@ class SimWorld:
                 process = self.live()
                 if not process.refused:
                     raise Violation(f"{self.damage.name}: the capture went on from a server that lacks what it needs")
-            self.faults.heal()
+            self.faults.heal_now()
         self._idle = 0
         self.live()
         if not self.audit.caught_up():
@@ -291,4 +298,3 @@ class SimWorld:
             process.service.stop()
         elif self._idle > _IDLE_LIMIT:
             raise Violation("liveness: the source is read to its end, and the topic is not the truth")
-

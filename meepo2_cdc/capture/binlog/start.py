@@ -170,7 +170,8 @@ def _at_time(server: SourceServer, source: SourceSettings, server_id: int, momen
     low, high = 0, len(files) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if _begun(server, source, server_id, files[middle]) <= moment.timestamp():
+        # a file that begins in that very second may have a predecessor with transactions of the same second
+        if _begun(server, source, server_id, files[middle]) < int(moment.timestamp()):
             low = middle
         else:
             high = middle - 1
