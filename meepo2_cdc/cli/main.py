@@ -54,7 +54,9 @@ class Commands(click.Group):
             raise  # click's own, which it prints itself
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            if ctx.invoked_subcommand == "capture":
+                _fail(ctx, error)  # it writes nothing to stdout, so the pipe is another's
             _leave(sys.stdout)
             ctx.exit(0)  # whoever read has what they wanted
         except Exception as error:  # noqa: BLE001 - the top of the command line: a person reads this
