@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from meepo2_cdc.records import TableAction
@@ -18,17 +19,35 @@ from tests.scenes import Scene
 _SHOWN = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many records there are, how many are lost and repeated, and what is wrong, in words."""
+
+    records: int
+    lost: int
+    repeated: int
+    wrong: list[str]
+
+
 def differences(scene: Scene) -> list[str]:
     """What is wrong, in words; empty when nothing is."""
+    return compare(scene).wrong
+
+
+def compare(scene: Scene) -> Comparison:
+    """All that is committed under the scene's prefix against all that its server's log tells of its database."""
     reads = scene.reads()
     actions = history.actions(reads)
     truth = oracle.truth(scene.server, scene.database)
     assert sum(map(len, truth.values())) > 0, "the load did nothing, and proves nothing"
-    return [
+    wrong = [
         *_of_seq(actions),
         *_of_order(reads),
         *(line for table, changes in truth.items() for line in _of_table(scene, actions, table, changes)),
     ]
+    wanted = Counter((table, change) for table, changes in truth.items() for change in changes)
+    found = Counter((one.table, (one.action.value, one.pk)) for one in actions)
+    return Comparison(len(actions), (wanted - found).total(), (found - wanted).total(), wrong)
 
 
 def _of_seq(actions: list[TableAction]) -> Iterator[str]:

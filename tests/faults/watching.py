@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from confluent_kafka import TopicPartition
 
@@ -38,3 +39,16 @@ def checkpoints(scene: Scene) -> Iterator[Callable[[Callable[[Checkpoint], bool]
         yield wait
     finally:
         watching.close()
+
+
+def wait_for_progress(scene: Scene) -> Checkpoint:
+    """Returns when records were committed whose batch was made after the call."""
+    now = datetime.now(UTC)
+    before: list[int] = []
+
+    def further(one: Checkpoint) -> bool:
+        before.append(one.seq)
+        return one.written_at > now and one.seq > before[0]
+
+    with checkpoints(scene) as wait:
+        return wait(further, "of new records")

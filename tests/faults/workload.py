@@ -18,7 +18,9 @@ from tests.scenes import Scene
 CONNECTIONS = 4
 TABLES = ("number", "word", "pair")
 BULK_ROWS = 60_000
+PAUSE_SECONDS = 0.02
 _EXPECTED_ERRORS = (1062, 1205, 1213)  # a key that is taken, a lock that was not had, a deadlock
+_LOST = (0, 1053, 1927, 2003, 2006, 2013, 2014)  # the server, or the connection to it
 _KEYS = 400
 _REPLACED = 1500
 
@@ -46,10 +48,19 @@ def insert_bulk(scene: Scene, first: int) -> None:
 
 
 class Load:
-    """Runs from `start` to `stop`; `stop` raises what a connection ended by."""
+    """
+    Runs from `start` to `stop`; `stop` raises what a connection ended by.
 
-    def __init__(self, scene: Scene, seed: int) -> None:
+    Each connection rests for `pause_seconds` behind a transaction.  With `persistent` a server that is away is tried
+    again.
+    """
+
+    def __init__(
+        self, scene: Scene, seed: int, *, pause_seconds: float = PAUSE_SECONDS, persistent: bool = False
+    ) -> None:
         self._scene = scene
+        self._pause_seconds = pause_seconds
+        self._persistent = persistent
         self._ended = threading.Event()
         self._failures: list[BaseException] = []
         self.transactions = 0
@@ -67,17 +78,27 @@ class Load:
             raise self._failures[0]
 
     def _run(self, seed: int) -> None:
+        dice = random.Random(seed)  # noqa: S311 - a load, not a secret
         try:
-            # an ALTER among row locks is a deadlock that the server does not see, and ends after 50 s by default
-            patience = "SET SESSION innodb_lock_wait_timeout = 1"
+            while not self._ended.is_set():
+                self._work_until_lost(dice)
+        except BaseException as error:  # noqa: BLE001 - told to the test by `stop`
+            self._failures.append(error)
+
+    def _work_until_lost(self, dice: random.Random) -> None:
+        # an ALTER among row locks is a deadlock that the server does not see, and ends after 50 s by default
+        patience = "SET SESSION innodb_lock_wait_timeout = 1"
+        try:
             with self._scene.server.connect(self._scene.database, init_command=patience) as connection:
                 connection.autocommit(False)
-                dice = random.Random(seed)  # noqa: S311 - a load, not a secret
                 while not self._ended.is_set():
                     _transaction(connection, dice)
                     self.transactions += 1
-        except BaseException as error:  # noqa: BLE001 - told to the test by `stop`
-            self._failures.append(error)
+                    self._ended.wait(self._pause_seconds)
+        except pymysql.err.MySQLError as error:
+            if not self._persistent or error.args[0] not in _LOST:
+                raise
+            self._ended.wait(self._pause_seconds)
 
 
 def _transaction(connection: pymysql.Connection[Any], dice: random.Random) -> None:
@@ -90,9 +111,9 @@ def _transaction(connection: pymysql.Connection[Any], dice: random.Random) -> No
             else:
                 connection.commit()
         except pymysql.err.MySQLError as error:
-            connection.rollback()
             if error.args[0] not in _EXPECTED_ERRORS:
                 raise
+            connection.rollback()
 
 
 def _pick(dice: random.Random) -> Callable[[Cursor, random.Random], None]:
@@ -111,12 +132,8 @@ def _insert(cursor: Cursor, dice: random.Random) -> None:
 
 
 def _upsert(cursor: Cursor, dice: random.Random) -> None:
-    cursor.execute(
-        "INSERT INTO word VALUES (%s, 1) ON DUPLICATE KEY UPDATE n = n + 1", (f"w {_key(dice)}☃",)
-    )
-    cursor.execute(
-        "INSERT INTO pair VALUES (%s, 'b0', 1) ON DUPLICATE KEY UPDATE n = n + 1", (_key(dice),)
-    )
+    cursor.execute("INSERT INTO word VALUES (%s, 1) ON DUPLICATE KEY UPDATE n = n + 1", (f"w {_key(dice)}☃",))
+    cursor.execute("INSERT INTO pair VALUES (%s, 'b0', 1) ON DUPLICATE KEY UPDATE n = n + 1", (_key(dice),))
 
 
 def _update(cursor: Cursor, dice: random.Random) -> None:

@@ -1,40 +1,39 @@
 """
-A private MySQL or MariaDB for one test, which may kill it: own directory, own port, own options.
+A private MySQL, MariaDB or Kafka for one test, which may kill it: own directory, own port, own options.
 
     with native.mariadb(tmp_path, options=["binlog_row_metadata=FULL"]) as server:
         server.kill()
         server.start()
 """
 
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from tests.services import kafka as kafka_builds
 from tests.services import mariadb as mariadb_builds
 from tests.services import mysql as mysql_builds
 from tests.services import running, sql
 
 
-class PrivateServer:
-    """
-    A server that a test owns.
+class _Private:
+    """A server that a test owns.  Its ports and data last as long as its directory, over all its starts."""
 
-    Its port and data last as long as its directory, over all its starts.
-    Changed `options` count from the next start.
-    """
-
-    def __init__(self, build: sql.Build, directory: Path, options: Sequence[str]) -> None:
+    def __init__(self, directory: Path, ports: int) -> None:
         self.directory = directory.resolve()
-        self.options = list(options)
-        self._build = build
-        self._port = running.ports(self.directory, 1)[0]
+        self._ports = running.ports(self.directory, ports)
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def dsn(self) -> str:
-        return sql.address("127.0.0.1", self._port)
+    @abstractmethod
+    def _command(self) -> running.Command: ...
+
+    @abstractmethod
+    def _why_silent(self) -> str: ...
 
     @property
     def pid(self) -> int:
@@ -47,10 +46,10 @@ class PrivateServer:
         """Start it and return when it answers; nothing to do when it runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = sql.command(self._build, self.directory, self._port, self.options)
-        running.require_free(self.directory, [self._port])
+        command = self._command()
+        running.require_free(self.directory, self._ports)
         process = self._process = running.spawn(self.directory, command)
-        if why := running.poll(lambda: sql.why_silent(self.dsn), 60, lambda: process.poll() is None):
+        if why := running.poll(self._why_silent, 60, lambda: process.poll() is None):
             self.kill()
             raise running.Unavailable(f"the server in {self.directory} did not start: {why}", self.log())
 
@@ -73,26 +72,128 @@ class PrivateServer:
             self._process = None
 
 
+class PrivateServer(_Private):
+    """
+    A MySQL or MariaDB that a test owns.
+
+    Changed `options` count from the next start.
+    """
+
+    def __init__(self, build: sql.Build, directory: Path, options: Sequence[str]) -> None:
+        super().__init__(directory, 1)
+        self.options = list(options)
+        self._build = build
+
+    @property
+    def dsn(self) -> str:
+        return sql.address("127.0.0.1", self._ports[0])
+
+    def back_up(self, to: Path) -> None:
+        """A copy of all its data, made while it is down."""
+        self.stop()
+        shutil.copytree(self.directory / "data", to)
+        self.start()
+
+    def restore(self, backup: Path) -> None:
+        """As if what was written since the copy had never been."""
+        self.stop()
+        shutil.rmtree(self.directory / "data")
+        shutil.copytree(backup, self.directory / "data")
+        self.start()
+
+    def _command(self) -> running.Command:
+        # a MariaDB that starts removes the temporary tables in its tmpdir, whosever they are
+        scratch = self.directory / "tmp"
+        scratch.mkdir(exist_ok=True)
+        return sql.command(self._build, self.directory, self._ports[0], [f"tmpdir={scratch}", *self.options])
+
+    def _why_silent(self) -> str:
+        return sql.why_silent(self.dsn)
+
+
+# A transaction whose producer is gone is ended at once, not at the next turn of ten seconds.
+_KAFKA = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
+_KAFKA_LISTENERS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,ACCOUNT:SASL_PLAINTEXT"
+_ACCOUNTS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+
+
+class PrivateKafka(_Private):
+    """
+    A Kafka that a test owns, with three listeners.
+
+    `address` may do everything.  `proxied_port` is the one behind a proxy: its clients are told to come to the port
+    `proxy`.  At `account_address` accounts log in (SASL PLAIN), and may do what ACLs allow them.
+    """
+
+    def __init__(self, directory: Path, proxy: int, accounts: Mapping[str, str]) -> None:
+        super().__init__(directory, 4)
+        self._broker, self._controller, self.proxied_port, self._account = self._ports
+        self._proxy = proxy
+        self._accounts = dict(accounts)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._broker}"
+
+    @property
+    def account_address(self) -> str:
+        return f"127.0.0.1:{self._account}"
+
+    def _command(self) -> running.Command:
+        (server,) = kafka_builds.SERVERS
+        command = server.command(self.directory, [self._broker, self._controller])
+        with (self.directory / "server.properties").open("a") as file:  # the last of two lines counts
+            file.writelines(f"{name}={value}\n" for name, value in self._settings().items())
+        return command
+
+    def _settings(self) -> dict[str, str]:
+        users = "".join(f' user_{name}="{password}"' for name, password in self._accounts.items())
+        plain = f"PLAINTEXT://127.0.0.1:{self._broker}"
+        account = f"ACCOUNT://127.0.0.1:{self._account}"
+        return {
+            **_KAFKA,
+            "listeners": f"{plain},CONTROLLER://127.0.0.1:{self._controller},{account},"
+            f"PROXIED://127.0.0.1:{self.proxied_port}",
+            "advertised.listeners": f"{plain},{account},PROXIED://127.0.0.1:{self._proxy}",
+            "listener.security.protocol.map": _KAFKA_LISTENERS,
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+            "listener.name.account.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.account.plain.sasl.jaas.config": f"{_ACCOUNTS}{users};",
+        }
+
+    def _why_silent(self) -> str:
+        return kafka_builds.why_silent(self.address)
+
+
 @contextmanager
 def mysql(directory: Path, options: Sequence[str] = ()) -> Iterator[PrivateServer]:
     """A MySQL 8.0 that answers; `options` are lines of my.cnf.  Running or not, it is gone at the end."""
-    yield from _run(mysql_builds.build8(), directory, options)
+    yield from _run(PrivateServer(mysql_builds.build8(), directory, options))
 
 
 @contextmanager
 def mysql9(directory: Path, options: Sequence[str] = ()) -> Iterator[PrivateServer]:
     """The same of a MySQL 9."""
-    yield from _run(mysql_builds.build9(), directory, options)
+    yield from _run(PrivateServer(mysql_builds.build9(), directory, options))
 
 
 @contextmanager
 def mariadb(directory: Path, options: Sequence[str] = ()) -> Iterator[PrivateServer]:
     """The same of a MariaDB."""
-    yield from _run(mariadb_builds.build(), directory, options)
+    yield from _run(PrivateServer(mariadb_builds.build(), directory, options))
 
 
-def _run(build: sql.Build, directory: Path, options: Sequence[str]) -> Iterator[PrivateServer]:
-    server = PrivateServer(build, directory, options)
+@contextmanager
+def kafka(directory: Path, proxy: int, accounts: Mapping[str, str]) -> Iterator[PrivateKafka]:
+    """A Kafka that answers, some of whose clients are sent to the port `proxy`."""
+    yield from _run(PrivateKafka(directory, proxy, accounts))
+
+
+_Owned = TypeVar("_Owned", bound=_Private)
+
+
+def _run(server: _Owned) -> Iterator[_Owned]:
     try:
         server.start()
         yield server

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import stamina
 import structlog
 
-from meepo2_cdc.capture import checkpointing
+from meepo2_cdc.capture import checkpointing, encoder
 from meepo2_cdc.capture.binlog import source as binlog_source
 from meepo2_cdc.capture.binlog import start as binlog_start
 from meepo2_cdc.capture.binlog.source import BinlogSource
@@ -205,7 +205,7 @@ def installed(world: SimWorld) -> Iterator[None]:
         return open_dump(world.current, where)
 
     replaced: list[tuple[Any, str, Any]] = [
-        *((module, "time", SimTime(world)) for module in (writer, checkpoints, checkpointing)),
+        *((module, "time", SimTime(world)) for module in (writer, checkpoints, checkpointing, encoder)),
         *((module, "open_dump", dumped) for module in (binlog_source, binlog_start)),
         *((module, "BinlogStream", SimStream) for module in (binlog_source, binlog_start)),
         (writer, "Producer", lambda config: SimProducer(world.current, config)),

@@ -1,0 +1,137 @@
+"""
+`meepo2-cdc` that dies, stops or fails at a chosen step; the product has no switches for that.
+
+    python -m tests.faults.crashing POINT capture ...
+
+`in_commit` and the like are reached again and again; the process dies at the third time, so that it has done some work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from meepo2_cdc.capture.service import CaptureService
+from meepo2_cdc.capture.topics import CaptureTopics
+from meepo2_cdc.cli.main import main
+from meepo2_cdc.kafka import writer
+from meepo2_cdc.kafka.writer import TransactionalWriter
+
+WORKING = 3
+FLUSH_SECONDS = 5
+
+Hook = Callable[[Any], None]
+
+
+def die(_: Any = None) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def freeze(opened: TransactionalWriter) -> None:
+    """With records in the open transaction, so that the broker knows of it."""
+    assert opened._producer is not None
+    opened._producer.flush(FLUSH_SECONDS)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def around(owner: Any, name: str, *, before: Hook | None = None, behind: Hook | None = None, at: int = 1) -> None:
+    """Hooks around the method's call number `at`."""
+    right = getattr(owner, name)
+    calls = 0
+
+    def replaced(self: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if before is not None and calls == at:
+            before(self)
+        result = right(self, *arguments)
+        if behind is not None and calls == at:
+            behind(self)
+        return result
+
+    setattr(owner, name, replaced)
+
+
+def before_init() -> None:
+    around(TransactionalWriter, "open", before=die)
+
+
+def behind_init() -> None:
+    around(TransactionalWriter, "_new_producer", behind=die)
+
+
+def behind_the_reading_of_the_checkpoint() -> None:
+    around(TransactionalWriter, "open", behind=die)
+
+
+def behind_the_making_of_a_topic() -> None:
+    around(CaptureTopics, "open", behind=die)
+
+
+def before_a_batch() -> None:
+    around(TransactionalWriter, "write", before=die, at=WORKING)
+
+
+def between_produce_and_commit() -> None:
+    around(TransactionalWriter, "_commit", before=_flushed_and_dead, at=WORKING)
+
+
+def in_commit() -> None:
+    """By another thread, half a millisecond after the commit was asked for."""
+    around(TransactionalWriter, "_commit", before=lambda _: threading.Timer(0.0005, die).start(), at=WORKING)
+
+
+def behind_commit() -> None:
+    around(TransactionalWriter, "_commit", behind=die, at=WORKING)
+
+
+def at_the_end() -> None:
+    around(CaptureService, "_commit_all", before=die)
+
+
+def frozen_in_a_transaction() -> None:
+    """It is told by the broker when it wakes up, and a transaction lasts for one second here."""
+    writer.TRANSACTION_TIMEOUT_MS = 1000
+    around(TransactionalWriter, "_commit", before=freeze, at=WORKING)
+
+
+def impatient() -> None:
+    """With a commit deadline of three seconds in the place of sixty."""
+    writer._COMMIT_SECONDS, writer._COMMIT_DEADLINE_SECONDS = 1, 3
+
+
+def repeating() -> None:
+    """With commits that are repeated after one second in the place of ten."""
+    writer._COMMIT_SECONDS = 1
+
+
+def _flushed_and_dead(opened: TransactionalWriter) -> None:
+    assert opened._producer is not None
+    opened._producer.flush(FLUSH_SECONDS)
+    die()
+
+
+CRASHES: dict[str, Callable[[], None]] = {
+    point.__name__: point
+    for point in (
+        before_init,
+        behind_init,
+        behind_the_reading_of_the_checkpoint,
+        behind_the_making_of_a_topic,
+        before_a_batch,
+        between_produce_and_commit,
+        in_commit,
+        behind_commit,
+        at_the_end,
+    )
+}
+POINTS = CRASHES | {point.__name__: point for point in (frozen_in_a_transaction, impatient, repeating)}
+
+
+if __name__ == "__main__":
+    POINTS[sys.argv.pop(1)]()
+    main()
