@@ -53,11 +53,20 @@ class Encoder:
     `open_topic` is called once for each table and may create its topic.  `seq` is that of the last message.
     """
 
-    def __init__(self, source: str, seq: int, open_topic: Callable[[str, str], Topic], *, tombstones: bool) -> None:
+    def __init__(
+        self,
+        source: str,
+        seq: int,
+        open_topic: Callable[[str, str], Topic],
+        *,
+        tombstones: bool,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self._source = wire.string(source)
         self.seq = seq
         self._open_topic = open_topic
         self._tombstones = tombstones
+        self._now_ms = now_ms
         self._topics: dict[tuple[str, str], Topic] = {}
         self._empty()
 
@@ -179,5 +188,5 @@ class Encoder:
             middle=wire.long(transaction.committed_us) + not_a_snapshot,
             tail=self._source + gtid + file + position,
             # a session may set its clock; brokers refuse messages of tomorrow
-            timestamp_ms=min(transaction.committed_us // 1000, time.time_ns() // 1_000_000),
+            timestamp_ms=min(transaction.committed_us // 1000, self._now_ms()),
         )

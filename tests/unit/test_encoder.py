@@ -27,6 +27,9 @@ GTID = "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"
 Pk = tuple[KeyPart, ...]
 
 
+END_OF_TIME_MS = 1 << 62
+
+
 class Desk:
     """An encoder, and what each of its messages should be."""
 
@@ -34,7 +37,7 @@ class Desk:
         self.opened: list[str] = []
         self._partitions = partitions
         self.tombstones = tombstones
-        self.encoder = Encoder("db", seq, self._open, tombstones=tombstones)
+        self.encoder = Encoder("db", seq, self._open, tombstones=tombstones, now_ms=lambda: END_OF_TIME_MS)
         self.seq = seq
         self.expected: dict[str, list[Message]] = {}
 
@@ -221,3 +224,12 @@ def test_the_size_of_a_batch_is_told_within_a_factor_of_two():
     messages, _ = desk.encoder.take()
     real = sum(len(value or b"") + len(key) for value, key, _, _ in messages["x.shop.orders"])
     assert real / 2 < told < real * 2
+
+
+def test_a_message_is_never_of_tomorrow():
+    """Any session can set its clock; brokers refuse messages of more than an hour ahead, at each start again."""
+    encoder = Encoder("db", 1000, lambda *_: Topic("t", 1, b"", b""), tombstones=False, now_ms=lambda: 5_000)
+    for committed_us in (4_000_000, 9_000_000):
+        encoder.add_rows(Rows(table(), Action.WRITE, [key_bytes((1,))], transaction(committed_us=committed_us), 0))
+    messages, _ = encoder.take()
+    assert [timestamp_ms for _, _, _, timestamp_ms in messages["t"]] == [4_000, 5_000]
