@@ -103,13 +103,13 @@ def _move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) ->
 def last_checkpoint(settings: Settings) -> Checkpoint:
     """Raises ConfigError where there is none, naming the sources that have one."""
     from meepo2_cdc.kafka.checkpoints import read_checkpoint
-    from meepo2_cdc.kafka.clients import connect, quiet
+    from meepo2_cdc.kafka.clients import connect
     from meepo2_cdc.kafka.topics import TopicNames, partition_counts
 
     names = TopicNames(settings.prefix, settings.topics.template)
     topic = names.checkpoint_topic(settings.source.name)
     there = partition_counts(connect(settings.kafka))
-    found = read_checkpoint(quiet(settings.kafka), topic, settings.source.name) if topic in there else None
+    found = read_checkpoint(settings.kafka, topic, settings.source.name) if topic in there else None
     if found is None:
         of_all = names.checkpoint_topic("")
         sources = sorted(name.removeprefix(of_all) for name in there if name.startswith(of_all))

@@ -28,6 +28,13 @@ ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 ER_MARIADB_SAME_SERVER_ID = 4052
 COM_BINLOG_DUMP_GTID = 0x1E
 ANSWER_SECONDS = 30
+
+WAYS_OUT = (
+    "Ways out:\n"
+    "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
+    "- accept the gap: `meepo2-cdc checkpoint set earliest` goes on with the oldest change that is still in the log;\n"
+    "  then bring the targets up to date from the source."
+)
 _GTIDS_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8  # packet header, command, flags, server id, size and name of the file, position
 _DENIED = (
     ER.ACCESS_DENIED_ERROR,
@@ -205,10 +212,7 @@ def _lost(text: str, server: str) -> Error:
         return UnreadableData(f"{server} cannot read its own log: {text}")
     return PositionLost(
         f"{server} can no longer give what follows the checkpoint: {text}",
-        fix="The log was purged, or this is another server.  Ways out:\n"
-        "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
-        "- accept the gap: `meepo2-cdc checkpoint set earliest` goes on with the oldest change still in the log;\n"
-        "  then bring the targets up to date from the source.",
+        fix="The log was purged, or this is another server.  " + WAYS_OUT,
     )
 
 

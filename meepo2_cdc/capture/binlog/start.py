@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
+from meepo2_cdc.capture.binlog.connection import WAYS_OUT, DumpPosition, open_dump
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, FORMAT_DESCRIPTION, BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Position, Since
@@ -22,12 +22,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_EVENT = 4
 """A log file begins with four bytes of magic."""
 
-WAYS_OUT = (
-    "Ways out:\n"
-    "- point source.dsn at a server that still has the log (the former source, a replica of it);\n"
-    "- accept the gap: `meepo2-cdc checkpoint set earliest` goes on with the oldest change that is still in the log;\n"
-    "  then bring the targets up to date from the source."
-)
 START_FORMS = (
     "Expected earliest, latest, FILE:POSITION (binlog.000003:157), a GTID set, or a time (2026-01-31T12:00:00Z)."
 )
