@@ -4,7 +4,9 @@ meepo2-cdc: the changes of a MySQL or MariaDB database as small Avro records in 
 Importing this opens no socket and needs no optional driver.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from meepo2_cdc.records import Action, KeyPart, Source, TableAction
 
@@ -13,4 +15,16 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+uninstalled"
 
-__all__ = ["Action", "KeyPart", "Source", "TableAction", "__version__"]
+if TYPE_CHECKING:
+    from meepo2_cdc.replay.app import App
+
+_WHERE = {"App": "meepo2_cdc.replay.app"}
+"""What is imported at its first use, since it needs Kafka's client."""
+
+__all__ = ["Action", "App", "KeyPart", "Source", "TableAction", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,10 @@ import os
 import re
 import string
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +29,7 @@ from pydantic import (
 )
 
 from meepo2_cdc.config_sources import Given as Given
-from meepo2_cdc.config_sources import Layout, from_environment, from_file, merged
+from meepo2_cdc.config_sources import Layout, Name, from_environment, from_file, merged
 from meepo2_cdc.errors import ConfigError
 from meepo2_cdc.source_address import SourceAddress, parse_dsn, read_secret
 
@@ -183,6 +185,38 @@ class TopicsSettings(_Frozen):
         return factor
 
 
+class RunSettings(_Frozen):
+    """The running of connectors: consumer applications that replay the topics."""
+
+    group: TopicPart | None = None
+    """Consumer group; processes that share one share the partitions. The prefix and the connector's name unless
+    given."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a group begins that has no offsets yet."""
+    workers: int = Field(default=4, ge=1, le=256)
+    """Threads that apply records, each with keys of its own."""
+    batch_records: int = Field(default=500, ge=1)
+    """Most records that a sink is given at once."""
+    records_in_flight: int = Field(default=20_000, ge=1)
+    """Most records that are read and not yet applied; reading waits while there are so many."""
+    tries: int = Field(default=10, ge=0)
+    """How often a record that failed by itself is tried again before it becomes a dead letter. A target that is away
+    as a whole is tried for as long as it takes."""
+    retry_seconds: Seconds = 0.1
+    """Delay before the first new try; doubled at each further one, the half of it at random."""
+    retry_max_seconds: Seconds = 30
+    """Longest delay between two tries."""
+    on_failure: Literal["dead-letter", "stop"] = "dead-letter"
+    """What happens to a record that cannot be read or applied: dead-letter sets it aside and goes on; stop ends the
+    process, and the next start begins with that record."""
+    commit_interval_ms: int = Field(default=1000, ge=1)
+    """Interval at which the offsets of applied records are committed."""
+    stop_seconds: Seconds = 20
+    """How long a stop, or a partition's move to another process, waits for what is being applied."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on 127.0.0.1 at which Prometheus metrics are served; not served unless given."""
+
+
 class Settings(_Frozen):
     """Everything that can be set."""
 
@@ -197,19 +231,28 @@ class Settings(_Frozen):
     source: SourceSettings = SourceSettings()
     capture: CaptureSettings = CaptureSettings()
     topics: TopicsSettings = TopicsSettings()
+    run: RunSettings = RunSettings()
     kafka: dict[str, str] = Field(default={"bootstrap.servers": "localhost:9092"}, repr=False)
     """Options of librdkafka, passed through; MEEPO2_KAFKA_SASL_PASSWORD is sasl.password."""
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "source": SourceSettings,
+    "capture": CaptureSettings,
+    "topics": TopicsSettings,
+    "run": RunSettings,
+}
+CONNECTORS = "meepo2_cdc.connectors"
+"""The entry-point group in which connectors are found; each has the section of its name."""
+
 LAYOUT = Layout(
-    top=tuple(name for name in Settings.model_fields if name not in {"source", "capture", "topics", "kafka"}),
-    sections={
-        "source": tuple(SourceSettings.model_fields),
-        "capture": tuple(CaptureSettings.model_fields),
-        "topics": tuple(TopicsSettings.model_fields),
-    },
+    top=tuple(name for name in Settings.model_fields if name not in {*_SECTIONS, "kafka"}),
+    sections={name: tuple(model.model_fields) for name, model in _SECTIONS.items()},
+    replaces={("source", "dsn"): ("source", "dsn_file"), ("source", "dsn_file"): ("source", "dsn")},
+    foreign=lambda: frozenset(one.name for one in entry_points(group=CONNECTORS)),
 )
 _SECRET = {("source", "dsn"), ("schema_registry_url",)}
+Own = TypeVar("Own", bound=BaseModel)
 
 
 def load(
@@ -220,29 +263,71 @@ def load(
 
     `config` is the file of the flag; without it MEEPO2_CONFIG names one.
     """
+    return _settings(_given(flags, config, environment, LAYOUT))
+
+
+def load_with(
+    name: str, own: type[Own], flags: Iterable[Given] = (), config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Settings, Own]:  # fmt: skip
+    """The settings, and those of the connector `name` as its model `own`; a secret may be given as a file."""
+    secret = {f"{field}_file": field for field, info in own.model_fields.items() if _is_secret(info.annotation)}
+    pairs: dict[Name, Name] = {(name, file): (name, field) for file, field in secret.items()}
+    layout = replace(
+        LAYOUT,
+        sections={**LAYOUT.sections, name: (*own.model_fields, *secret)},
+        replaces={**LAYOUT.replaces, **pairs, **{field: file for file, field in pairs.items()}},
+    )
+    given = _given(flags, config, environment, layout)
+    theirs = {pairs.get(path, path): _read_in(one, pairs) for path, one in given.items() if path[0] == name}
+    settings = _settings({path: one for path, one in given.items() if path[0] != name})
+    return settings, _validated(own, {path[1]: one.value for path, one in theirs.items()}, theirs, (name,))
+
+
+def _read_in(one: Given, files: Mapping[Name, Name]) -> Given:
+    """The setting itself; its file's content where it is the name of one."""
+    if one.path not in files:
+        return one
+    return replace(one, path=files[one.path], value=read_secret(Path(str(one.value)), one.origin))
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or SecretStr in get_args(annotation)
+
+
+def _given(
+    flags: Iterable[Given], config: Path | None, environment: Mapping[str, str] | None, layout: Layout
+) -> dict[Name, Given]:
     environment = os.environ if environment is None else environment
     path = config or (Path(environment["MEEPO2_CONFIG"]) if environment.get("MEEPO2_CONFIG") else None)
-    file = from_file(path, LAYOUT, environment) if path else []
-    given = merged(file, from_environment(environment, LAYOUT), list(flags))
-    try:
-        return Settings.model_validate(_nested(given))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_complaint(one, given) for one in error.errors())) from None
+    file = from_file(path, layout, environment) if path else []
+    return merged(layout, file, from_environment(environment, layout), list(flags))
 
 
-def _nested(given: Mapping[tuple[str, ...], Given]) -> dict[str, Any]:
+def _settings(given: Mapping[Name, Given]) -> Settings:
     tree: dict[str, Any] = {"kafka": dict(Settings.model_fields["kafka"].default)}
     for path, one in given.items():
         place = tree if len(path) == 1 else tree.setdefault(path[0], {})
         place[path[-1]] = one.value
-    return tree
+    return _validated(Settings, tree, given)
 
 
-def _complaint(error: Any, given: Mapping[tuple[str, ...], Given]) -> str:
+def _validated(
+    model: type[Own], tree: Mapping[str, Any], given: Mapping[Name, Given], under: tuple[str, ...] = ()
+) -> Own:
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        complaints = (_complaint({**one, "loc": (*under, *one["loc"])}, given) for one in error.errors())
+        raise ConfigError("\n".join(complaints)) from None
+
+
+def _complaint(error: Any, given: Mapping[Name, Given]) -> str:
     path = tuple(str(part) for part in error["loc"])
     one = given.get(path[:2]) or given.get(path[:1])
     why = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     if one is None:
-        return why
-    found = "" if one.path in _SECRET or one.path[0] == "kafka" else f" is {one.value!r}"
+        return f"{'.'.join(path)} is not set" if error["type"] == "missing" else why
+    secret = one.path in _SECRET or one.path[0] == "kafka" or one.path[0] not in {*_SECTIONS, *LAYOUT.top}
+    found = "" if secret else f" is {one.value!r}"
     return f"{one.origin}{found}: {why}"

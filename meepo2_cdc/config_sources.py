@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,10 +23,6 @@ _NOT_SETTINGS = re.compile(r"MEEPO2_(TEST_.*|CONFIG|DEBUG)")
 # Kubernetes sets such variables for every service of the namespace, so a service named meepo2-capture would
 # otherwise keep the capture from starting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
-_REPLACES: dict[Name, Name] = {
-    ("source", "dsn"): ("source", "dsn_file"),
-    ("source", "dsn_file"): ("source", "dsn"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +40,22 @@ class Layout:
 
     top: tuple[str, ...]
     sections: Mapping[str, tuple[str, ...]]
+    replaces: Mapping[Name, Name]
+    """Settings of which one is given in place of the other."""
+    foreign: Callable[[], Container[str]]
+    """Sections that a file may have and somebody else reads; asked for only where one is met."""
 
 
-def merged(*layers: Sequence[Given]) -> dict[Name, Given]:
+def merged(layout: Layout, *layers: Sequence[Given]) -> dict[Name, Given]:
     """The last layer that gives a setting wins; a dsn drops an earlier layer's dsn_file, and the reverse."""
     result: dict[Name, Given] = {}
     for layer in layers:
         names = {one.path for one in layer}
         for one in layer:
-            other = _REPLACES.get(one.path)
+            other = layout.replaces.get(one.path)
             if other in names:
-                raise ConfigError("source.dsn and source.dsn_file are both set; keep one", fix=f"In {one.origin}.")
+                both = " and ".join(".".join(path) for path in sorted((one.path, other)))
+                raise ConfigError(f"{both} are both set; keep one", fix=f"In {one.origin}.")
             if other:
                 result.pop(other, None)
             result[one.path] = one
@@ -73,9 +74,10 @@ def from_environment(environment: Mapping[str, str], layout: Layout) -> list[Giv
 
 def _named_by(variable: str, layout: Layout) -> Name | None:
     name = variable.removeprefix("MEEPO2_").lower()
-    section, _, rest = name.partition("_")
     if name in layout.top:
         return (name,)
+    section = next((one for one in layout.sections if name.startswith(f"{one}_")), name.partition("_")[0])
+    rest = name.removeprefix(section).removeprefix("_")
     if rest in layout.sections.get(section, ()):
         return section, rest
     if _SERVICE_LINK.fullmatch(variable):
@@ -120,7 +122,7 @@ def _leaves(tree: dict[str, Any], layout: Layout, file: str) -> Iterator[tuple[N
                 if setting not in layout.sections[key]:
                     raise _unknown_in(key, setting, layout, file)
                 yield (key, setting), inner
-        else:
+        elif not isinstance(value, dict) or key not in layout.foreign():
             raise _unknown_at_top(key, layout, file)
 
 

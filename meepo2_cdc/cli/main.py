@@ -20,7 +20,10 @@ from meepo2_cdc.errors import ConfigError, Error
 COMMANDS = {
     "check": "Check the server's settings, the grants and Kafka before a capture.",
     "capture": "Read the server's log and write its changes to Kafka.",
-    "replay": "Print the records of the data topics, in order.",
+    "run": "Apply the records of the data topics with a connector.",
+    "replay": "Print the records of the data topics, or apply them with a connector once more.",
+    "connectors": "List the connectors that are installed.",
+    "dead-letters": "List, show, replay and drop the records that a connector set aside.",
     "checkpoint": "Show and move where a capture goes on.",
     "status": "Show how far the capture is.",
     "topics": "List the data topics.",
@@ -38,8 +41,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"meepo2_cdc.cli.{name}"), name)
-        return command
+        return command_named(name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list from the table above: click would import every command for it."""
@@ -55,13 +57,20 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError as error:
-            if ctx.invoked_subcommand == "capture":
-                _fail(ctx, error)  # it writes nothing to stdout, so the pipe is another's
+            if ctx.invoked_subcommand in ("capture", "run"):
+                _fail(ctx, error)  # they write nothing to stdout, so the pipe is another's
             _leave(sys.stdout)
             ctx.exit(0)  # whoever read has what they wanted
         except Exception as error:  # noqa: BLE001 - the top of the command line: a person reads this
             _fail(ctx, error)
         return result
+
+
+def command_named(name: str) -> click.Command:
+    """Imports the command's module, which is named like it."""
+    module = name.replace("-", "_")
+    command: click.Command = getattr(import_module(f"meepo2_cdc.cli.{module}"), module)
+    return command
 
 
 def _leave(stream: TextIO) -> None:

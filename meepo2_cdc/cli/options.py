@@ -5,7 +5,9 @@ Options that set settings, the same on every command.
     @settings_options("source-name", "tables")
     def status(settings: Settings) -> None: ...
 
---config, --prefix and --bootstrap-servers are always there.
+--config, --prefix and --bootstrap-servers are always there.  With `connector="required"` the command has an argument
+CONNECTOR, and its function gets `chosen`, the connector with all settings, in place of the settings; with "optional"
+it gets both, `chosen` being None where no connector is named.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -22,6 +24,8 @@ from meepo2_cdc.errors import ConfigError
 
 if TYPE_CHECKING:
     from meepo2_cdc.config import Settings
+    from meepo2_cdc.config_sources import Given
+    from meepo2_cdc.replay.connectors import Chosen
 
 
 class Flag(NamedTuple):
@@ -50,7 +54,9 @@ _ALWAYS = ("prefix", "bootstrap-servers")
 _PASSWORD = re.compile(r"//[^@]*:.*@")  # `ps` shows a command line to everybody
 
 
-def settings_options(*extra: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def settings_options(
+    *extra: str, connector: Literal["required", "optional"] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options to a click command, whose function then gets the settings as its first argument."""
     names = [name for name in FLAGS if name in _ALWAYS or name in extra]
     unknown = set(extra) - set(FLAGS)
@@ -61,29 +67,72 @@ def settings_options(*extra: str) -> Callable[[Callable[..., Any]], Callable[...
         @wraps(function)
         def with_settings(**arguments: Any) -> Any:
             values = {name: arguments.pop(_parameter(name)) for name in names}
-            return function(_settings(arguments.pop("config"), values), **arguments)
+            given, config = _given(values), arguments.pop("config")
+            if connector is None:
+                return function(_settings(given, config), **arguments)
+            name = arguments.pop("connector")
+            chosen = _chosen(name, given, config) if name else None
+            if connector == "required":
+                return function(chosen, **arguments)
+            return function(chosen.settings if chosen else _settings(given, config), chosen=chosen, **arguments)
 
         decorated: Callable[..., Any] = with_settings
         for name in reversed(names):
             flag = FLAGS[name]
             decorated = click.option(f"--{name}", _parameter(name), metavar=flag.metavar, help=flag.help)(decorated)
-        config = click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")
-        return config(decorated)
+        decorated = click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")(
+            decorated
+        )
+        if connector:
+            decorated = click.argument("connector", required=connector == "required")(decorated)
+        return decorated
 
     return decorate
+
+
+def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --log-level and --log-format, and sets logging up before the function runs."""
+
+    @wraps(function)
+    def with_logs(*arguments: Any, log_level: str, log_format: Literal["text", "json"], **named: Any) -> Any:
+        from meepo2_cdc.observe import logs
+
+        logs.set_up(log_level, log_format)
+        return function(*arguments, **named)
+
+    decorated: Callable[..., Any] = with_logs
+    decorated = click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+        envvar="MEEPO2_LOG_FORMAT",
+    )(decorated)  # fmt: skip
+    return click.option(
+        "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", show_default=True,
+        envvar="MEEPO2_LOG_LEVEL",
+    )(decorated)  # fmt: skip
 
 
 def _parameter(name: str) -> str:
     return f"set_{name.replace('-', '_')}"
 
 
-def _settings(config: Path | None, values: dict[str, str | None]) -> Settings:
-    from meepo2_cdc.config import Given, load  # here, so that --help need not import pydantic
+def _given(values: dict[str, str | None]) -> list[Given]:
+    from meepo2_cdc.config_sources import Given  # here, so that --help need not import pydantic
 
     for name in ("source-dsn", "schema-registry-url"):
         _refuse_password(name, values.get(name))
-    given = [Given(FLAGS[name].setting, value, f"--{name}") for name, value in values.items() if value is not None]
+    return [Given(FLAGS[name].setting, value, f"--{name}") for name, value in values.items() if value is not None]
+
+
+def _settings(given: list[Given], config: Path | None) -> Settings:
+    from meepo2_cdc.config import load
+
     return load(given, config)
+
+
+def _chosen(name: str, given: list[Given], config: Path | None) -> Chosen:
+    from meepo2_cdc.replay.connectors import choose
+
+    return choose(name, given, config)
 
 
 def _refuse_password(name: str, value: str | None) -> None:

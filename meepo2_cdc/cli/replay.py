@@ -9,14 +9,13 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from meepo2_cdc.cli.options import settings_options
+from meepo2_cdc.cli.options import log_options, settings_options
 from meepo2_cdc.errors import ConfigError
 from meepo2_cdc.records import Action
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from meepo2_cdc.config import Settings
     from meepo2_cdc.kafka.offsets import Extent, Partition
     from meepo2_cdc.kafka.reader import RangeReader, Record
+    from meepo2_cdc.replay.connectors import Chosen
 
 _MILLISECOND = timedelta(microseconds=999)
 _ADVANCE = 1000
@@ -38,7 +38,7 @@ Example:
   meepo2-cdc replay --table 'shop.*' --action delete --from-timestamp 2026-07-01T00:00:00Z --json
 """
 )
-@settings_options("schema-registry-url")
+@settings_options("schema-registry-url", connector="optional")
 @click.option("--from-offset", metavar="N|P:N,...", help="First offset; also earliest (the default) or latest.")
 @click.option("--to-offset", metavar="N|P:N,...", help="Offset to stop at, itself not read; the ends by default.")
 @click.option("--from-timestamp", metavar="ISO8601", help="Committed then or later; with its zone, such as ...Z.")
@@ -54,20 +54,31 @@ Example:
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N records.")
 @click.option("--json", "in_json", is_flag=True, help="One JSON object a line.")
-@click.option("--dry-run", is_flag=True, help="Show the ranges of offsets that would be read, and read nothing.")
-def replay(settings: Settings, in_json: bool, dry_run: bool, limit: int | None, **chosen: Any) -> None:
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only show the ranges of offsets that would be read; with CONNECTOR, count what would be applied.",
+)
+@log_options
+def replay(
+    settings: Settings, chosen: Chosen | None, in_json: bool, dry_run: bool, limit: int | None, **asked_for: Any
+) -> None:
     """
-    Print the records of the data topics, in the order of their seq.
+    Print the records of the data topics, in the order of their seq; or apply them with CONNECTOR.
+
+    CONNECTOR's consumer group is neither joined nor moved: a replay can go beside it.
 
     Without a range everything there is now is printed. An offset N counts in each partition; P:N,... names
     partitions of one topic, and then reads those only. Reading ends where the topics ended at the start.
     """
     from meepo2_cdc.kafka.clients import connect
 
-    asked = _Asked(**chosen)
+    asked = _Asked(**asked_for)
     admin = connect(settings.kafka)
     ranges = asked.ranges(admin, settings)
-    if dry_run:
+    if chosen is not None:
+        _apply(chosen, ranges, asked, limit, dry_run, in_json)
+    elif dry_run:
         _print_ranges(ranges, in_json)
     else:
         _print_records(settings, ranges, asked, limit, in_json)
@@ -153,9 +164,28 @@ def _print_ranges(ranges: dict[Partition, Extent], in_json: bool) -> None:
     print_lines(aligned(("partition", "from", "to", "offsets"), [*rows, ("all", "", "", str(total))]))
 
 
+def _apply(
+    chosen: Chosen, ranges: dict[Partition, Extent], asked: _Asked, limit: int | None, dry_run: bool, in_json: bool
+) -> None:
+    from meepo2_cdc.cli.applying import apply, count
+    from meepo2_cdc.cli.printing import aligned, as_json, print_lines
+
+    if not dry_run:
+        apply(chosen, ranges, asked.filter.test(), limit)
+        return
+    counts = count(chosen, ranges, asked.filter.test())
+    if in_json:
+        print_lines(as_json({"table": table, "action": action, "records": n}) for table, action, n in counts)
+    else:
+        total = sum(n for _, _, n in counts)
+        rows = [(table, action, str(n)) for table, action, n in counts]
+        print_lines(aligned(("table", "action", "records"), [*rows, ("all", "", str(total))]))
+
+
 def _print_records(
     settings: Settings, ranges: dict[Partition, Extent], asked: _Asked, limit: int | None, in_json: bool
 ) -> None:
+    from meepo2_cdc.cli.applying import progress
     from meepo2_cdc.cli.printing import RECORD_COLUMNS, aligned, print_lines, record_json, record_row
     from meepo2_cdc.kafka.reader import RangeReader
     from meepo2_cdc.kafka.registry import schema_of_id
@@ -166,24 +196,12 @@ def _print_records(
     wanted = asked.filter.test()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     total = sum(end - begin for begin, end in ranges.values())
-    with _progress(total) as bar:
+    with progress(total, sys.stderr.isatty() and not sys.stdout.isatty()) as bar:  # or it would run through the lines
         records = islice((one for one in _shown(reader, bar) if wanted(one.action)), limit)
         if in_json:
             print_lines(map(record_json, records))
         else:
             print_lines(aligned(RECORD_COLUMNS, map(record_row, records)))
-
-
-def _progress(total: int) -> AbstractContextManager[Any]:
-    """A bar on stderr; none where stderr is no terminal, or where stdout's lines would run through it."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
-        return nullcontext()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True))
-    bar.add_task("offsets", total=total)
-    return bar
 
 
 def _shown(reader: RangeReader, bar: Any) -> Iterator[Record]:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from meepo2_cdc.errors import ConfigError, Error
+from meepo2_cdc.kafka.message import Message
 
 ANSWER_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
@@ -57,3 +58,15 @@ def _no_answer(kafka: Mapping[str, str], heard: list[KafkaError]) -> Error:
         f"Kafka at {at} does not answer: {telling[0].str()}",
         fix="Set MEEPO2_KAFKA_BOOTSTRAP_SERVERS, --bootstrap-servers or [kafka] bootstrap.servers.",
     )
+
+
+def read_some(consumer: Consumer, most: int, seconds: float) -> list[Message]:
+    """
+    What is there, as soon as there is one; events among them have an `error()`.
+
+    `consume` alone would wait for all of `most` until `seconds` are over.
+    """
+    first = consumer.poll(seconds)
+    if first is None:
+        return []
+    return cast(list[Message], [first, *consumer.consume(most - 1, 0)] if most > 1 else [first])

@@ -6,7 +6,7 @@ Names end in their unit; labels never hold a key.
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter("meepo2_cdc_records", "Records committed to Kafka.", ["action"])
 COMMITS = Counter("meepo2_cdc_commits", "Kafka transactions committed.")
@@ -21,4 +21,13 @@ PRODUCERS_REPLACED = Counter("meepo2_cdc_producers_replaced", "Times the produce
 SEQ = Gauge("meepo2_cdc_checkpoint_seq", "seq of the last committed record.")
 COMMITTED_AT = Gauge(
     "meepo2_cdc_source_committed_timestamp_seconds", "When the source committed what was read last, unix time."
+)
+
+RECORDS_APPLIED = Counter("meepo2_cdc_records_applied", "Records that a connector made durable.", ["connector"])
+APPLY_SECONDS = Histogram("meepo2_cdc_apply_seconds", "Time that a sink took for a batch.", ["connector"])
+RETRIES = Counter("meepo2_cdc_apply_retries", "Times that a batch or a key had to be tried again.", ["connector"])
+DEAD_LETTERS = Counter("meepo2_cdc_dead_letters", "Records that were set aside.", ["connector"])
+TARGET_READY = Gauge("meepo2_cdc_target_ready", "1 while the connector's target takes records, 0 while it is away.")
+CONSUMER_LAG = Gauge(
+    "meepo2_cdc_consumer_lag_records", "Offsets between what was committed and the end, of this process's partitions."
 )

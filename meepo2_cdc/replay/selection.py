@@ -116,11 +116,17 @@ def choose_topics(
     data = [name for name in there if of_prefix(name)]
     if not data:
         raise ConfigError(f"there is no data topic: none is named like {template}", fix=_near("", there))
-    globs = [_topic_glob(template, table) for table in tables]
-    chosen = [name for name in data if not globs or any(fnmatchcase(name, glob) for glob in globs)]
+    chosen = topics_of(data, tables, template)
     if not chosen:
-        raise ConfigError(f"no topic can hold a table {' or '.join(tables)}", fix=_near(globs[0], data))
+        fix = _near(_topic_glob(template, tables[0]), data)
+        raise ConfigError(f"no topic can hold a table {' or '.join(tables)}", fix=fix)
     return chosen
+
+
+def topics_of(data: Iterable[str], tables: Sequence[str], template: str) -> list[str]:
+    """Those data topics that can hold one of the tables; all, where no table is named."""
+    globs = [_topic_glob(template, table) for table in tables]
+    return [name for name in data if not globs or any(fnmatchcase(name, glob) for glob in globs)]
 
 
 def _topic_glob(template: str, table: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -59,7 +58,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: s
 def commands() -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
     for name in main.COMMANDS:
-        command = getattr(importlib.import_module(f"meepo2_cdc.cli.{name}"), name)
+        command = main.command_named(name)
         found.append((name, command))
         if isinstance(command, click.Group):
             found += [(f"{name} {inner}", one) for inner, one in command.commands.items()]
@@ -69,7 +68,7 @@ def commands() -> list[tuple[str, click.Command]]:
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_every_command_is_there_and_described_in_the_list(name: str):
     """A command that is listed and cannot be imported fails on the day it is needed."""
-    command = getattr(importlib.import_module(f"meepo2_cdc.cli.{name}"), name)
+    command = main.command_named(name)
     assert command.name == name
     assert run(name, "--help").exit_code == 0
 

@@ -1,0 +1,53 @@
+"""
+How far a consumer is in its partitions: what was read, what is still open, what may be committed.
+
+The offset to commit is the least one that is open, else the one after the last that was read; offsets have holes, so
+nothing here counts by adding one to another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from meepo2_cdc.kafka.message import Message
+from meepo2_cdc.records import TableAction
+
+
+class Claim:
+    """A partition that is ours until it is taken away; whoever still works on its records looks at `held`."""
+
+    __slots__ = ("held", "next", "spans")
+
+    def __init__(self) -> None:
+        self.held = True
+        self.spans: deque[Span] = deque()
+        self.next: int | None = None
+
+    @property
+    def position(self) -> int | None:
+        """What may be committed; None while nothing was read."""
+        spans = self.spans
+        while spans and not spans[0].open:
+            spans.popleft()
+        return spans[0].first if spans else self.next
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing that was read is open."""
+        return self.position == self.next
+
+
+class Span:
+    """Consecutive records that were read together; `open` counts their deliveries that are not done."""
+
+    __slots__ = ("claim", "first", "open")
+
+    def __init__(self, claim: Claim, first: int) -> None:
+        self.claim = claim
+        self.first = first
+        self.open = 0
+
+
+Delivery = tuple[TableAction, Message, Span]
+"""A record on its way to a sink, the message it was read from, and where it is counted; a plain tuple, as there are
+hundreds of thousands a second."""
