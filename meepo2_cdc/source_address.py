@@ -6,10 +6,15 @@ No message and no repr here holds a password, nor a DSN that could contain one.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from meepo2_cdc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from meepo2_cdc.config import SourceSettings
 
 _SCHEMES = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
 _FORM = "Expected mysql://user:password@host:3306/ with each part percent-encoded; mariadb:// means the same."
@@ -77,3 +82,20 @@ def _refuse_parameters(setting: str, parameters: set[str]) -> None:
             f"{setting} has the parameters {', '.join(sorted(parameters))}, which are not read",
             fix="Leave them out; [source] has tls_mode, tls_ca, tls_cert, tls_key, connect_timeout_seconds.",
         )
+
+
+def tls_arguments(source: SourceSettings) -> dict[str, Any]:
+    """What [source] tls_* mean to PyMySQL; raises ConfigError for files that cannot be used."""
+    if source.tls_mode == "disabled":
+        return {"ssl_disabled": True}
+    if source.tls_mode == "preferred" and source.tls_cert is None:
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=source.tls_ca)
+        if source.tls_cert is not None:
+            context.load_cert_chain(source.tls_cert, source.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS files of [source] cannot be used: {error}") from error
+    context.check_hostname = source.tls_mode == "verify_identity"
+    context.verify_mode = ssl.CERT_REQUIRED if source.tls_mode.startswith("verify") else ssl.CERT_NONE
+    return {"ssl": context}

@@ -27,14 +27,26 @@ Example:
     help="Run several with this: one captures, the others wait to take over when it ends or dies.",
 )
 @click.option("--once", is_flag=True, help="Stop at what is the end of the log now.")
+@click.option(
+    "--explain-layout",
+    metavar="SCHEMA.TABLE",
+    help="Only print the functions that are generated to read the table's rows, from --start on or from the oldest.",
+)
 @log_options
-def capture(settings: Settings, standby: bool, once: bool) -> None:
+def capture(settings: Settings, standby: bool, once: bool, explain_layout: str | None) -> None:
     """
     Read the server's log and write a record for each changed row to Kafka.
 
     Goes on where its last checkpoint is; --start says where to begin when there is none.  SIGTERM and SIGINT end it
     cleanly: what was read is committed, with the checkpoint.
     """
+    if explain_layout is not None:
+        from meepo2_cdc.capture.explain import explained
+
+        for text in explained(settings, explain_layout):
+            click.echo(text)
+        return
+
     from meepo2_cdc.capture.build import capture_service, run_with_lock
 
     service = capture_service(settings, once=once)

@@ -26,7 +26,12 @@ which = click.argument("offsets", nargs=-1, type=click.IntRange(min=0), metavar=
 every = click.option("--all", "every", is_flag=True, help="All that wait.")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Example:
+  meepo2-cdc dead-letters list redis_replicator
+"""
+)
 def dead_letters() -> None:
     """List, show, replay and drop the records that a connector set aside."""
 

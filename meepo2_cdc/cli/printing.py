@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from meepo2_cdc.records import KeyPart
+from meepo2_cdc.records.telling import iso, json_fields
 
 if TYPE_CHECKING:
     from meepo2_cdc.kafka.reader import Record
@@ -42,36 +43,10 @@ def _json_value(value: Any) -> Any:
 _encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode  # dumps() would make one per call
 
 
-def iso(moment: datetime) -> str:
-    """A UTC time with microseconds and Z."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def record_json(record: Record) -> str:
     """The record's fields, then where it was read."""
-    action = record.action
-    source = action.source
-    return as_json(
-        {
-            "action": action.action.value,
-            "schema": action.schema,
-            "table": action.table,
-            "pk": action.pk,
-            "committed_at": iso(action.committed_at),
-            "snapshot": action.snapshot,
-            "seq": action.seq,
-            "source": {
-                "name": source.name,
-                "gtid": source.gtid,
-                "file": source.file,
-                "position": source.position,
-                "row": source.row,
-            },
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-        }
-    )
+    read_at = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    return as_json({**json_fields(record.action), **read_at})
 
 
 RECORD_COLUMNS = ("seq", "action", "table", "key", "committed_at", "read from")

@@ -65,7 +65,7 @@ class App:
             raise ConfigError(
                 "an App has no consumer group", fix="Give App(group=...), a name of its own, or set MEEPO2_RUN_GROUP."
             )
-        self._group = self._settings.run.group
+        self.group = self._settings.run.group
         self._routes: list[Route] = []
         self._running: Runner | None = None
 
@@ -93,7 +93,7 @@ class App:
         a dead letter in `<prefix>.<group>.dead-letters`.
         """
         wanted = frozenset(Action(one) for one in actions) or frozenset(Action)
-        passes = TableFilter(_patterns(tables)).passes
+        passes = TableFilter(_patterns(tables), ghosts=True).passes
 
         def register(function: Function) -> Function:
             route = Route(
@@ -116,8 +116,8 @@ class App:
         Signals are heard only where this is the main thread.
         """
         settings = self._settings
-        aside = set_aside_in(settings, dead_letters(settings, self._group))
-        feed = group_feed(settings, self._group)
+        aside = set_aside_in(settings, dead_letters(settings, self.group))
+        feed = group_feed(settings, self.group)
         self._running = running = runner(settings, feed, self._checked_routes(), aside, decoder(settings))
         if threading.current_thread() is threading.main_thread():
             in_foreground(running.run, running.stop, settings.run.metrics_port, "run.metrics_port")
@@ -131,7 +131,7 @@ class App:
 
     def replay_dead_letters(self) -> int:
         """Calls the functions for all dead letters once more; those that fail again are new ones, and are counted."""
-        letters = dead_letters(self._settings, self._group)
+        letters = dead_letters(self._settings, self.group)
         waiting = letters.waiting()
         failed = Counting(letters)
         feed = ListFeed([one.message for one in waiting])

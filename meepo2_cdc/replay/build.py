@@ -67,7 +67,7 @@ def connector_route(chosen: Chosen) -> Route:
 
 def connector_wants(chosen: Chosen) -> Callable[[TableAction], bool]:
     """Whether the connector is to hear of a record, by its table and its action."""
-    passes, actions = TableFilter(chosen.settings.tables).passes, frozenset(chosen.connector.actions)
+    passes, actions = TableFilter(chosen.settings.tables, ghosts=True).passes, frozenset(chosen.connector.actions)
     return lambda record: record.action in actions and passes(record.schema, record.table)
 
 

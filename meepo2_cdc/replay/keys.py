@@ -49,7 +49,7 @@ class KeyMismatch(UnreadableData):
 
 def key_parts(table: Table, row: Mapping[str, Any]) -> Key:
     """
-    The key of a row that `SourceRows` gave, in the form in which records carry it.
+    The key of a row that `SourceRows` gave from MySQL or MariaDB, in the form in which records carry it.
 
     `table` is the row's table as `SourceRows.table` gives it.  Comparing the result with the key that was asked for
     tells whether the source now spells it otherwise (see `SourceRows.fetch`).
@@ -65,8 +65,8 @@ def key_part(column: Column[Any], value: Any) -> KeyPart:
 @dataclass(frozen=True, slots=True)
 class _KeyColumn:
     name: str
-    part: Callable[[Any], KeyPart]
     bind: Callable[[KeyPart], Bound]
+    bind_value: Callable[[Any], Bound]
 
 
 class KeyForm:
@@ -81,15 +81,24 @@ class KeyForm:
         columns = list(table.primary_key.columns)
         self.names = tuple(column.name for column in columns)
         self.exact = all(isinstance(column.type, _EXACT) for column in columns)
-        self._columns = [_KeyColumn(one.name, _part(one.type), _bind(one.type, as_text)) for one in columns]
+        self._columns = [_key_column(one, as_text) for one in columns]
 
     def bound(self, pk: Key) -> tuple[Bound, ...]:
         """The values to ask with; raises ValueError for a key that is not of this form."""
+        if len(pk) != len(self.names) or not pk:
+            raise ValueError(f"{len(pk)} parts, and the key has {len(self.names)}")
         return tuple(column.bind(part) for column, part in zip(self._columns, pk, strict=True))
 
     def bound_of_row(self, row: Mapping[str, Any]) -> tuple[Bound, ...]:
         """The values with which exactly this row would be asked for."""
-        return tuple(column.bind(column.part(row[column.name])) for column in self._columns)
+        return tuple(column.bind_value(row[column.name]) for column in self._columns)
+
+
+def _key_column(column: Column[Any], as_text: bool) -> _KeyColumn:
+    part, bind = _part(column.type), _bind(column.type, as_text)
+    if isinstance(column.type, (*_NUMBERS, sql.String)):  # most keys: nothing to convert, for each row
+        return _KeyColumn(column.name, bind, lambda value: value)
+    return _KeyColumn(column.name, bind, lambda value: bind(part(value)))
 
 
 _NUMBERS = (sql.Integer, sql.Numeric, sql.Float, mysql.YEAR, sql.Boolean)

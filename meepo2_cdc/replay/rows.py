@@ -27,6 +27,7 @@ from meepo2_cdc.replay.sql_errors import has_no_common_characters, is_outdated, 
 from meepo2_cdc.source_address import tls_arguments
 
 BATCH_KEYS = 500
+STATEMENT_CHARACTERS = 1 << 20
 ANSWER_SECONDS = 30
 _DEFINITION_TRIES = 4
 
@@ -195,8 +196,8 @@ def _bound(known: SourceTable, pks: Sequence[Key]) -> Asked:
     if wrong:
         columns = ", ".join(known.key.names) or "no columns at all"
         raise KeyMismatch(
-            f"{len(wrong)} records of {known.table.fullname} have another key than ({columns}), which it has now:"
-            f" {next(iter(wrong.values()))}",
+            f"{len(wrong)} keys asked of {known.table.fullname} are of another key than ({columns})"
+            f", which it has now: {next(iter(wrong.values()))}",
             list(wrong),
             fix="The key was changed behind them.  Fill the target anew from the table as it is, and go on behind it.",
         )
@@ -230,18 +231,34 @@ def _halves(asked: Asked) -> list[Asked]:
 
 
 def _select(connection: Connection, query: Query, keys: Sequence[tuple[Bound, ...]]) -> Iterator[Row]:
-    """A text that the column's character set cannot hold fails the statement, and equals none of its values."""
+    """
+    The rows of these keys, with more statements where one is too long for the server (max_allowed_packet).
+
+    A text that the column's character set cannot hold fails its statement, and equals none of the column's values.
+    """
+    if len(keys) > 1 and _characters(keys) > STATEMENT_CHARACTERS:
+        yield from _select_halves(connection, query, keys)
+        return
     try:
         found = query.ask(connection, keys)
     except exc.DBAPIError as error:
         if not has_no_common_characters(error):
             raise
         if len(keys) > 1:
-            yield from _select(connection, query, keys[: len(keys) // 2])
-            yield from _select(connection, query, keys[len(keys) // 2 :])
+            yield from _select_halves(connection, query, keys)
         return
     for values in found:
         yield dict(zip(query.columns, values, strict=True))
+
+
+def _select_halves(connection: Connection, query: Query, keys: Sequence[tuple[Bound, ...]]) -> Iterator[Row]:
+    middle = len(keys) // 2
+    yield from _select(connection, query, keys[:middle])
+    yield from _select(connection, query, keys[middle:])
+
+
+def _characters(keys: Sequence[tuple[Bound, ...]]) -> int:
+    return sum(len(part) for key in keys for part in key if isinstance(part, str | bytes))
 
 
 # -- connections

@@ -10,6 +10,7 @@ Knows the error numbers of MySQL and MariaDB, the SQLSTATEs of PostgreSQL and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,6 +75,9 @@ _LATER = {
 _NO_SUCH_TABLE = {ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR, ER.BAD_TABLE_ERROR, "42P01", "3F000"}
 _NO_SUCH_COLUMN = {ER.BAD_FIELD_ERROR, "42703"}
 _NO_COMMON_CHARACTERS = {1267, 1270, 1271, 3854, 3988}
+_NO_SUCH_ACCOUNT = re.compile(
+    r"FATAL: .*(authentication failed|(role|database) .* does not exist|no pg_hba.conf entry)"
+)
 _LATER_STATES = ("08", "40", "53", "55P03", "57", "25006")
 _DENIED_STATES = ("28", "42501")
 
@@ -119,7 +123,7 @@ def translated(error: exc.SQLAlchemyError, database: str) -> Exception:
     if not isinstance(error, exc.DBAPIError):
         return Error(f"{database}: {error}")
     code, text = error_code(error), _text(error)
-    if _is(code, _DENIED, _DENIED_STATES) or "authentication failed" in text:
+    if _is(code, _DENIED, _DENIED_STATES) or _NO_SUCH_ACCOUNT.search(text):
         return ConfigError(
             f"{database} refuses access: {text}",
             fix="Check user and password, and grant the account SELECT on the tables that are read.",
@@ -145,6 +149,6 @@ def _is(code: int | str | None, numbers: set[int], states: tuple[str, ...]) -> b
 
 
 def _is_away(text: str) -> bool:
-    """SQLite's files, and PostgreSQL before there is a connection: neither gives a code."""
+    """SQLite's files, and PostgreSQL while there is no connection yet: neither gives a code."""
     words = ("database is locked", "database table is locked", "connection refused", "connection failed", "timeout")
     return any(word in text.lower() for word in words)
