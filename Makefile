@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
-SERVERS := mysql mysql9? mariadb kafka registry
+SERVERS := mysql mysql9? mariadb mariadb11? kafka registry redis postgres elasticsearch
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check services services-stop faults bench docs format clean
@@ -45,9 +45,8 @@ faults: setup  ## the fault tests for longer: make faults MINUTES=60
 	@$(BIN)/python -m tests.services up $(SERVERS)
 	MEEPO2_FAULT_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/pytest tests/faults --timeout $$(( $(MINUTES) * 120 + 600 ))
 
-bench: setup  ## capture beside a plain pymysqlreplication loop, over one binlog
-	@$(BIN)/python -m tests.services up mysql kafka
-	$(BIN)/python -m tests.benchmarks.capture
+bench: setup  ## ours and its peers side by side: make bench PEERS="maxwell=/path/to/run.sh" ARGS="--scale 0.1"
+	$(BIN)/python -m tests.benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 docs: setup  ## make the reference pages from the program
 	@$(BIN)/python -m tests.reference

@@ -59,7 +59,7 @@ def _table_globs(globs: tuple[str, ...]) -> tuple[str, ...]:
 
 def _template(text: str) -> str:
     for literal, name, spec, conversion in string.Formatter().parse(text):
-        if literal:
+        if literal.strip("."):  # between two parts a dot may stand alone
             _topic_characters(literal)
         if name is not None and (name not in {"prefix", "schema", "table"} or spec or conversion):
             raise ValueError(f"'{{{name}}}' is unknown; expected {{prefix}}, {{schema}} and {{table}}")
@@ -224,7 +224,9 @@ class Settings(_Frozen):
     """First part of every topic's name and of the transactional id."""
     tables: TableGlobs = ("*.*",)
     """Which tables: patterns of schema.table with * and ?, and patterns that begin with ! for those left
-    out. In a variable or a flag they are separated by commas."""
+    out. In a variable or a flag they are separated by commas. Tables named like the copies of gh-ost and
+    pt-online-schema-change (`_*_gho`, `_*_ghc`, `_*_del`, `_*_new`, `_*_old`) are captured only where a pattern's table
+    begins with `_` too."""
     schema_registry_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, repr=False)
     """Address of a schema registry, http://user:password@host:port; records are framed for it when it is
     given."""

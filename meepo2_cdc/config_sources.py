@@ -86,7 +86,8 @@ def _named_by(variable: str, layout: Layout) -> Name | None:
         return section, rest.replace("_", ".")
     if section in layout.sections:
         raise _unknown_in(section, rest, layout, variable)
-    full = {setting: f"{of}_{setting}" for of, settings in layout.sections.items() for setting in settings}
+    sections = reversed(list(layout.sections.items()))  # the first that has such a setting is meant
+    full = {setting: f"{of}_{setting}" for of, settings in sections for setting in settings}
     full["bootstrap_servers"] = "kafka_bootstrap_servers"
     if name in full:
         raise ConfigError(f"{variable} is no setting; did you mean MEEPO2_{full[name].upper()}?")
@@ -138,9 +139,11 @@ def _flat(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _filled_in(value: Any, environment: Mapping[str, str], origin: str) -> Any:
-    """`${VAR}` replaced, in lists too; `$${` stands for a plain `${`."""
+    """`${VAR}` replaced, in lists and tables too; `$${` stands for a plain `${`."""
     if isinstance(value, list):
         return [_filled_in(one, environment, origin) for one in value]
+    if isinstance(value, dict):
+        return {name: _filled_in(one, environment, origin) for name, one in value.items()}
     if not isinstance(value, str):
         return value
 

@@ -6,7 +6,8 @@ Errors, named for what happens next.
     |-- PositionLost           exit 3   the source can no longer give what follows the checkpoint
     |-- Fenced                 exit 4   another instance took over; this one must stop
     |-- UnreadableData         exit 5   a log event or a record cannot be read; nothing was skipped
-    `-- SourceUnavailable      exit 1   the server does not answer; a running capture tries again first
+    |-- SourceUnavailable      exit 1   the server does not answer; a running capture tries again first
+    `-- KafkaUnavailable       exit 1   Kafka did not take a batch in time; a restart goes on with it
 
 A message is one line of fact, followed by indented lines that say what to do.
 """
@@ -49,3 +50,7 @@ class UnreadableData(Error):
 
 class SourceUnavailable(Error):
     """The source does not answer, or ended the connection."""
+
+
+class KafkaUnavailable(Error):
+    """Kafka does not answer, or not in the time that a transaction has."""

@@ -18,14 +18,14 @@ class TableFilter:
 
     A table passes that matches an include and no exclude.  The server's own schemas pass only when an include names
     them letter by letter; tables named like the copies of gh-ost and pt-online-schema-change (`_orders_gho`), only when
-    an include's table begins with an underscore too.
+    an include's table begins with an underscore too, or with `ghosts`: of records, it was decided when they were made.
     """
 
-    def __init__(self, globs: Sequence[str]) -> None:
+    def __init__(self, globs: Sequence[str], *, ghosts: bool = False) -> None:
         self.globs = tuple(globs)
         self._includes = [glob for glob in globs if not glob.startswith("!")] or ["*.*"]
         self._excludes = [glob[1:] for glob in globs if glob.startswith("!")]
-        self._underscored = [glob for glob in self._includes if glob.partition(".")[2].startswith("_")]
+        self._underscored = [glob for glob in self._includes if ghosts or glob.partition(".")[2].startswith("_")]
 
     def passes(self, schema: str, table: str) -> bool:
         return self._wants(schema, table) and not self._looks_like_ghost(schema, table)

@@ -104,6 +104,11 @@ class Running:
         return "".join(self._err)
 
     @property
+    def printed(self) -> str:
+        """All of stdout so far."""
+        return "".join(self._out)
+
+    @property
     def runs(self) -> bool:
         return self.process.poll() is None
 

@@ -25,6 +25,18 @@ def registry() -> str:
     return _address("registry")
 
 
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """URL of a real Redis."""
+    return _address("redis")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """URL of a real PostgreSQL, of its superuser."""
+    return _address("postgres")
+
+
 @pytest.fixture
 def prefix() -> str:
     """A prefix that no other test uses, so that nothing needs to be cleaned."""

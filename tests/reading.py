@@ -20,11 +20,11 @@ from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Mark, Position, Rows, Since
 from meepo2_cdc.capture.encoder import Encoder, Topic
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.records import TableAction
 from meepo2_cdc.records.avro import ActionDecoder, Decoder, single_object_header
 from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.table_filter import TableFilter
 
 LOCK = "meepo2-cdc tests: binlog_row_metadata"
 LOCK_SECONDS = 240
@@ -97,12 +97,16 @@ class Read(NamedTuple):
 
 
 class Reading:
-    """Reads the log of one database from where it ends now; each `up_to` goes on behind the one before."""
+    """
+    Reads the log of one database from `begin`, or from where it ends now; each `up_to` goes on behind the one before.
+    """
 
-    def __init__(self, log: Log, database: str, *, skip_unreadable: bool = False) -> None:
+    def __init__(
+        self, log: Log, database: str, *, skip_unreadable: bool = False, begin: LogPosition | None = None
+    ) -> None:
         self._log = log
         self._records = Decoder("table_key"), ActionDecoder()
-        begin = log.end()
+        begin = begin or log.end()
         position = Position(begin.file, begin.offset, None)
         self._reader = ChangeReader(
             position,
@@ -168,8 +172,10 @@ class Reading:
 
 
 @contextmanager
-def reading(log: Log, database: str, *, skip_unreadable: bool = False) -> Iterator[Reading]:
-    made = Reading(log, database, skip_unreadable=skip_unreadable)
+def reading(
+    log: Log, database: str, *, skip_unreadable: bool = False, begin: LogPosition | None = None
+) -> Iterator[Reading]:
+    made = Reading(log, database, skip_unreadable=skip_unreadable, begin=begin)
     try:
         yield made
     finally:

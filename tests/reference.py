@@ -6,15 +6,17 @@ A test compares what is there with what would be made, so a page cannot fall beh
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import click
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from meepo2_cdc.cli.main import COMMANDS, cli
-from meepo2_cdc.config import Settings
+from meepo2_cdc.config import CONNECTORS, Settings
 from meepo2_cdc.observe import metrics
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -23,7 +25,22 @@ MADE = "<!-- made by `make docs`; edit the program, not this page -->"
 
 def pages() -> dict[str, str]:
     """Text by file name."""
-    return {"settings.md": _settings(), "command-line.md": _command_line(), "metrics.md": _metrics()}
+    return {
+        "settings.md": _settings(),
+        "connectors.md": _connectors(),
+        "command-line.md": _command_line(),
+        "metrics.md": _metrics(),
+    }
+
+
+def _connectors() -> str:
+    lines = ["# Connectors' settings", "", MADE, ""]
+    lines += ["A secret can be given as a file too: `url_file` in place of `url`.  See [connectors](../connectors.md)."]
+    for entry in sorted(entry_points(group=CONNECTORS), key=lambda one: one.name):
+        if entry.dist is not None and entry.dist.name == "meepo2-cdc":
+            connector = entry.load()
+            lines += ["", f"## [{entry.name}]", "", connector.summary, "", *_table(connector.settings, entry.name)]
+    return "\n".join([*lines, ""])
 
 
 def _settings() -> str:
@@ -55,6 +72,8 @@ def _table(model: type[BaseModel], section: str) -> list[str]:
 
 
 def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
     if value is None:
         return ""
     if isinstance(value, tuple):
@@ -93,7 +112,7 @@ def _metrics() -> str:
         "",
         MADE,
         "",
-        "Served at `http://127.0.0.1:<capture.metrics_port>/metrics` when the port is set.",
+        "Served at `http://127.0.0.1:PORT/metrics` when `capture.metrics_port` or `run.metrics_port` is set.",
     ]
     rows += ["", "| metric | type | labels | meaning |", "|---|---|---|---|"]
     for one in vars(metrics).values():

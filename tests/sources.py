@@ -13,8 +13,11 @@ from tests.reading import Log
 from tests.services import addresses
 
 REQUIRED = ("mysql", "mariadb")
-OPTIONAL = ("mysql9",)
-METADATA = ("full", "default")
+OPTIONAL = ("mysql9", "mariadb11")
+MYSQL = ("mysql", "mysql9")
+MARIADB = ("mariadb", "mariadb11")
+METADATA = ("full", "default", "minimal")
+"""What a server logs of its tables; minimal is the default of MySQL, where MariaDB logs nothing."""
 
 Run = tuple[Log, str, str]
 """A server's log, the server's name, and its kind of row metadata."""
@@ -32,16 +35,21 @@ def source_log(name: str) -> Log:
     return Log(dsn)
 
 
+def known_runs() -> list[tuple[str, str]]:
+    """For parametrising: every known source with each kind of row metadata that it has."""
+    return [(server, kind) for server in known_sources() for kind in METADATA if kind != "minimal" or server in MARIADB]
+
+
 @contextmanager
 def source_run(server: str, metadata: str) -> Iterator[Run]:
-    """A server, with one of the two kinds of row metadata for as long as it is used."""
+    """A server, with one kind of row metadata for as long as it is used."""
     with closing(source_log(server)) as log, log.row_metadata(metadata.upper()):
         yield log, server, metadata
 
 
 every_run = pytest.mark.parametrize(
     "run",
-    [pytest.param((server, kind), id=f"{server}-{kind}") for server in known_sources() for kind in METADATA],
+    [pytest.param(run, id="-".join(run)) for run in known_runs()],
     indirect=True,
     scope="module",
 )

@@ -9,14 +9,14 @@ import zlib
 from contextlib import closing
 
 from meepo2_cdc.capture.binlog.source import BinlogSource
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.service import CaptureService
-from meepo2_cdc.capture.standby import Lock
+from meepo2_cdc.capture.standby import SESSION_MS, Lock
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
-from meepo2_cdc.errors import Fenced
+from meepo2_cdc.errors import KafkaUnavailable
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.writer import TransactionalWriter
+from meepo2_cdc.table_filter import TableFilter
 
 
 def capture_service(settings: Settings, *, once: bool = False) -> CaptureService:
@@ -30,7 +30,8 @@ def run_with_lock(settings: Settings, service: CaptureService) -> None:
     """
     Runs the service once this instance holds the lock.
 
-    Raises Fenced when the lock is lost to another instance: the process is to be started again, as a standby.
+    Raises Fenced when the lock is lost to another instance, KafkaUnavailable when it is lost and nobody took over: the
+    process is to be started again, as a standby.
     """
     topics = CaptureTopics(settings, connect(settings.kafka))
     topics.ensure_lock_topic()
@@ -45,7 +46,11 @@ def run_with_lock(settings: Settings, service: CaptureService) -> None:
         if lock.wait(stop):
             service.run()
         if lost.is_set():
-            raise Fenced("the lock was lost: another instance captures now", fix="Start this one again, to stand by.")
+            service.refuse_successor()
+            raise KafkaUnavailable(
+                f"the lock was lost: Kafka was away, or this process was paused, for {SESSION_MS // 1000} s",
+                fix="Start it again, to stand by.",
+            )
 
 
 def writer_of(settings: Settings, topics: CaptureTopics) -> TransactionalWriter:

@@ -29,6 +29,9 @@ class Writer(Protocol):
     def write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
         """Commits messages and checkpoint together; raises when it did not, or does not know."""
 
+    def refuse_successor(self) -> None:
+        """Raises Fenced when a later writer has committed a checkpoint."""
+
     def close(self) -> None: ...
 
 

@@ -13,12 +13,12 @@ from meepo2_cdc.capture.binlog import preflight as source_preflight
 from meepo2_cdc.capture.binlog.preflight import Finding
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.build import server_id_of
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import Error
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.registry import is_reachable
 from meepo2_cdc.kafka.topics import TopicNames, partition_counts
+from meepo2_cdc.table_filter import TableFilter
 
 _KAFKA_SECONDS = 10
 _WEEK_MS = 7 * 24 * 3600 * 1000

@@ -17,7 +17,6 @@ from meepo2_cdc.capture.binlog.start import Start
 from meepo2_cdc.capture.binlog.transactions import BEGAN, Position
 from meepo2_cdc.capture.build import writer_of
 from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq, position_of
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.service import Source
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
@@ -26,6 +25,7 @@ from meepo2_cdc.kafka.checkpoints import read_checkpoint
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.table_filter import TableFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ from meepo2_cdc.capture.binlog.transactions import BEGAN, IDLE, Mark, Position, 
 from meepo2_cdc.capture.checkpointing import checkpoint_at, first_seq
 from meepo2_cdc.capture.committer import Committer, Writer
 from meepo2_cdc.capture.encoder import Encoder, Topic
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import Settings
-from meepo2_cdc.errors import SourceUnavailable, UnreadableData
+from meepo2_cdc.errors import PositionLost, SourceUnavailable, UnreadableData
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.table_filter import TableFilter
 
 log = structlog.get_logger()
 
@@ -81,6 +81,9 @@ class Topics(Protocol):
 
     def ensure_checkpoint_topic(self) -> None: ...
 
+    def refuse_undecided(self) -> None:
+        """Raises Error when a transaction in them has no end, although the predecessor's were all ended."""
+
     def refuse_existing_records(self) -> None:
         """Raises PositionLost when there are records of the source, although there is no checkpoint."""
 
@@ -129,6 +132,10 @@ class CaptureService:
         """Ends `run` soon: what was read is committed first.  May be called from a signal handler."""
         self.stopping.set()
 
+    def refuse_successor(self) -> None:
+        """Raises Fenced when another instance has gone on behind what this one published."""
+        self._writer.refuse_successor()
+
     def run(self) -> None:
         with ExitStack() as stack:
             for part in (self._source, self._writer, self._committer):
@@ -154,8 +161,9 @@ class CaptureService:
         if self.stopping.is_set():  # whoever captures now must not be fenced any more
             raise Stopped
         checkpoint = self._writer.open()
+        self._topics.refuse_undecided()
         if checkpoint is None:
-            self._topics.refuse_existing_records()
+            self._refuse_existing_records()
             begin, seq = self._source.begin(self._settings.capture.start), first_seq()
         else:
             begin, seq = self._source.resume(checkpoint), checkpoint.seq
@@ -169,6 +177,14 @@ class CaptureService:
             "Capture started", source=self._settings.source.name, server=self._source.address,
             version=self._source.version, seq=seq, first_start=checkpoint is None, **self._where(),
         )  # fmt: skip
+
+    def _refuse_existing_records(self) -> None:
+        """Records without a checkpoint: but those of one that took over meanwhile have theirs."""
+        try:
+            self._topics.refuse_existing_records()
+        except PositionLost:
+            self._writer.refuse_successor()
+            raise
 
     def _make_reader(self, begin: Start, seq: int) -> None:
         settings = self._settings

@@ -82,7 +82,8 @@ class Lock:
             self._held.set()
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        if partitions and self._held.is_set():
+        if partitions and self._held.is_set() and not self._closing.is_set():
             self._held.clear()
+            log.warning("The lock was lost", lock=self._topic)
             if self._lost is not None:
                 self._lost()

@@ -5,21 +5,28 @@ The topics of one capture: made when they are first needed, never by the broker'
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from functools import cached_property
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from meepo2_cdc.capture.encoder import Topic
 from meepo2_cdc.config import Settings
-from meepo2_cdc.errors import PositionLost, UnreadableData
+from meepo2_cdc.errors import Error, PositionLost, UnreadableData
 from meepo2_cdc.kafka import checkpoints
 from meepo2_cdc.kafka.clients import quiet
+from meepo2_cdc.kafka.offsets import Partition, undecided
 from meepo2_cdc.kafka.registry import header_of, schema_of_id
 from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, partition_counts
 from meepo2_cdc.records.avro import ActionDecoder, single_object_header
 
-_TAIL = 20
-_TAIL_SECONDS = 20
+_TAIL = 100
+_FURTHER = 10
+_SILENCE_SECONDS = 20
+_UNDECIDED_SECONDS = 12
+"""More than transaction.timeout.ms: the transactions of others have an end by then."""
+_SHOWN = 5
 
 
 class CaptureTopics:
@@ -56,6 +63,27 @@ class CaptureTopics:
             header_of(url, f"{name}-value", "table_action"),
         )
 
+    def refuse_undecided(self) -> None:
+        """
+        Raises Error when a transaction in a data topic has no end, although every one of a predecessor must have one.
+
+        A broker that crashed can lose the marker of a transaction that it aborted (Kafka 4.4: "Couldn't find leader
+        endpoint for partitions ... likely deleted already").  The next commit of the same producer would end it too,
+        and publish what it holds a second time.
+        """
+        counts = partition_counts(self._admin)
+        names = filter(self._names.is_data_topic, counts)
+        partitions = [Partition(name, number) for name in names for number in range(counts[name])]
+        found = undecided(self._admin, partitions, _UNDECIDED_SECONDS)
+        if found:
+            where = ", ".join(f"{one} from offset {offset}" for one, offset in sorted(found.items())[:_SHOWN])
+            raise Error(
+                f"{len(found)} partitions hold a transaction that nobody ends: {where}",
+                fix="A broker that crashed lost its end; readers of committed records stand still there, and a commit\n"
+                "could publish what it holds twice.  For each of them, `kafka-transactions.sh --bootstrap-server ...\n"
+                "abort --topic TOPIC --partition N --start-offset OFFSET`, then start the capture again.",
+            )
+
     def refuse_existing_records(self) -> None:
         """
         Raises PositionLost when records of this source are in the topics although no checkpoint is.
@@ -74,40 +102,57 @@ class CaptureTopics:
                 )
 
     def _holds_our_records(self, topic: str, partitions: int) -> bool:
-        """Looks at the last records of each partition."""
+        """Looks at the last records first, and further back until there is one that tells, or no more."""
         consumer = Consumer({
             **quiet(self._settings.kafka),
             "group.id": f"meepo2-cdc.none.{self._settings.source.name}",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 20,
+            "isolation.level": "read_uncommitted",  # an open transaction of somebody else hides nothing
         })  # fmt: skip
-        url = self._settings.schema_registry_url
-        decoder = ActionDecoder(schema_of_id(url) if url else None)
         try:
-            tails = []
-            for number in range(partitions):
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
-                if high > low:
-                    tails.append(TopicPartition(topic, number, max(low, high - _TAIL)))
-            return self._any_ours(consumer, tails, decoder)
+            return any(self._holds_ours(consumer, topic, number) for number in range(partitions))
         finally:
             consumer.close()
 
-    def _any_ours(self, consumer: Consumer, tails: list[TopicPartition], decoder: ActionDecoder) -> bool:
-        open_ends = len(tails)
-        consumer.assign(tails)
-        deadline = time.monotonic() + _TAIL_SECONDS
-        while open_ends and time.monotonic() < deadline:
-            for message in consumer.consume(100, timeout=0.2):
-                if message.error() is not None:
-                    open_ends -= 1
-                elif (value := message.value()) is not None and self._is_ours(decoder, value):
+    def _holds_ours(self, consumer: Consumer, topic: str, partition: int) -> bool:
+        """Offsets are no records: the ends of transactions have some too, and compacted records leave theirs behind."""
+        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+        size = _TAIL
+        while end > low:
+            begin = max(low, end - size)
+            for message in _records(consumer, TopicPartition(topic, partition, begin), end):
+                if (value := message.value()) is not None and self._is_ours(value):
                     return True
-        return bool(open_ends)
+            end, size = begin, size * _FURTHER
+        return False
 
-    def _is_ours(self, decoder: ActionDecoder, value: bytes) -> bool:
+    @cached_property
+    def _decoder(self) -> ActionDecoder:
+        url = self._settings.schema_registry_url
+        return ActionDecoder(schema_of_id(url) if url else None)
+
+    def _is_ours(self, value: bytes) -> bool:
         try:
-            return decoder.action(value).source.name == self._settings.source.name
+            return self._decoder.action(value).source.name == self._settings.source.name
         except UnreadableData:
             return True  # whatever it is, it is in our topic
+
+
+def _records(consumer: Consumer, begin: TopicPartition, end: int) -> Iterator[Message]:
+    """The records from an offset on and before another; raises Error when they do not come."""
+    consumer.assign([begin])
+    at, heard = begin.offset, time.monotonic()
+    while at < end:
+        for message in consumer.consume(1000, timeout=0.2):
+            heard = time.monotonic()
+            error = message.error()
+            if error is None:
+                at = (message.offset() or 0) + 1
+                if at <= end:
+                    yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+        if time.monotonic() - heard > _SILENCE_SECONDS:
+            raise Error(f"Kafka gives no records of {begin.topic}[{begin.partition}] behind offset {at}")

@@ -22,7 +22,15 @@ TOPIC_CONFIG = {
     "min.cleanable.dirty.ratio": "0.01",
 }
 _DEADLINE_SECONDS = 60
+_PAUSE_SECONDS = 0.2
 _TAIL = 1000
+_PASSING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+)
+"""What a broker says that has only just started."""
 
 
 def read_checkpoint(kafka: Mapping[str, str], topic: str, source: str) -> Checkpoint | None:
@@ -61,15 +69,20 @@ def _consumer(kafka: Mapping[str, str], isolation: str) -> Consumer:
 def _extent(kafka: Mapping[str, str], topic: str) -> tuple[int, int] | None:
     """First offset and high watermark.  Asked as read_uncommitted: the other view ends before open transactions."""
     consumer = _consumer(kafka, "read_uncommitted")
+    deadline = time.monotonic() + _DEADLINE_SECONDS
     try:
-        found = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
-    except KafkaException as error:
-        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
-            return None
-        raise
+        while True:
+            try:
+                found: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+                return found
+            except KafkaException as error:
+                if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+                    return None
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
     finally:
         consumer.close()
-    return found
 
 
 def _last(consumer: Consumer, topic: str, source: str, start: int, high: int) -> bytes | None:

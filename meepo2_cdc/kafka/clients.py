@@ -18,6 +18,15 @@ ANSWER_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 
 
+_REFUSED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+)
+
 _muted = logging.getLogger("librdkafka")
 _muted.addHandler(logging.NullHandler())
 _muted.propagate = False
@@ -58,6 +67,11 @@ def _no_answer(kafka: Mapping[str, str], heard: list[KafkaError]) -> Error:
         f"Kafka at {at} does not answer: {telling[0].str()}",
         fix="Set MEEPO2_KAFKA_BOOTSTRAP_SERVERS, --bootstrap-servers or [kafka] bootstrap.servers.",
     )
+
+
+def is_final(error: KafkaError) -> bool:
+    """Whether a consumer's error needs a person; brokers that are away, say, librdkafka tries again by itself."""
+    return error.fatal() or error.code() in _REFUSED
 
 
 def read_some(consumer: Consumer, most: int, seconds: float) -> list[Message]:

@@ -22,7 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from meepo2_cdc.errors import PositionLost
-from meepo2_cdc.kafka.clients import REQUEST_SECONDS, quiet, read_some
+from meepo2_cdc.kafka.clients import REQUEST_SECONDS, is_final, quiet, read_some
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.offsets import Partition, extents
 from meepo2_cdc.kafka.topics import partition_counts
@@ -180,7 +180,7 @@ class GroupFeed:
             )
         elif error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):
             self._looked_at = 0.0  # it was deleted: the next look leaves it out
-        elif error.fatal() or not error.retriable():
+        elif is_final(error):
             raise KafkaException(error)
         else:
             log.warning("The group reported an error", group=self._group, why=error.str())

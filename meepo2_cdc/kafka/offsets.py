@@ -11,16 +11,25 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from confluent_kafka import IsolationLevel, TopicPartition
+import stamina
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import (
     OffsetSpec,
 )  # confluent_kafka.admin has it, but not in its hints
 
-from meepo2_cdc.kafka.clients import REQUEST_SECONDS
+from meepo2_cdc.kafka.clients import ANSWER_SECONDS, REQUEST_SECONDS
 
 SETTLE_SECONDS = 2.0
 _SETTLE_POLL_SECONDS = 0.01
+_UNDECIDED_POLL_SECONDS = 0.2
+_PASSING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.BROKER_NOT_AVAILABLE,
+)
 
 
 class Partition(NamedTuple):
@@ -61,6 +70,23 @@ def extents(admin: AdminClient, partitions: Iterable[Partition]) -> dict[Partiti
     return {one: Extent(begins[one], min(stable[one], highs[one])) for one in wanted}
 
 
+def undecided(admin: AdminClient, partitions: Iterable[Partition], seconds: float) -> dict[Partition, int]:
+    """
+    Partitions in which a transaction is open now and still is `seconds` later, and the offset where it begins.
+
+    Others may begin new ones meanwhile; those do not count.
+    """
+    wanted = list(partitions)
+    highs = _ends(admin, wanted, IsolationLevel.READ_UNCOMMITTED)
+    deadline = time.monotonic() + seconds
+    while True:
+        stable = _ends(admin, wanted, IsolationLevel.READ_COMMITTED)
+        found = {one: stable[one] for one in wanted if stable[one] < highs[one]}
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(_UNDECIDED_POLL_SECONDS)
+
+
 def _ends(admin: AdminClient, partitions: list[Partition], isolation: IsolationLevel) -> dict[Partition, int]:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # not in its hints
     return _offsets(admin, partitions, latest, isolation)
@@ -77,6 +103,12 @@ def first_at(admin: AdminClient, within: dict[Partition, Extent], moment: dateti
     }
 
 
+def _may_pass(error: Exception) -> bool:
+    """A partition that was just made, or whose leader changes, has an answer a moment later."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _PASSING
+
+
+@stamina.retry(on=_may_pass, attempts=None, timeout=ANSWER_SECONDS, wait_initial=0.02, wait_max=0.5)
 def _offsets(
     admin: AdminClient,
     partitions: list[Partition],

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from meepo2_cdc.errors import Error
-from meepo2_cdc.kafka.clients import quiet, read_some
+from meepo2_cdc.kafka.clients import is_final, quiet, read_some
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.offsets import Extent, Partition
 
@@ -81,7 +81,7 @@ class RangeFeed:
                 "and the broker removed part of that meanwhile (retention)",
                 fix="Start again from a later offset, or from earliest.",
             )
-        if not error.retriable():
+        if is_final(error):
             raise KafkaException(error)
 
     def end(self) -> None:

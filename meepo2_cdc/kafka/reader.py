@@ -51,9 +51,13 @@ class Record(NamedTuple):
 
 
 class _Lane:
-    """What was read ahead of one partition; `next` is the offset that comes next."""
+    """
+    What was read ahead of one partition; `next` is the offset that comes next.
 
-    __slots__ = ("begin", "buffer", "done", "end", "next", "partition", "paused")
+    `failure` is told when all in front of it was given: behind a message that is no record nothing is read.
+    """
+
+    __slots__ = ("begin", "buffer", "done", "end", "failure", "next", "partition", "paused")
 
     def __init__(self, partition: Partition, extent: Extent) -> None:
         self.partition = partition
@@ -62,6 +66,7 @@ class _Lane:
         self.buffer: deque[Record] = deque()
         self.done = self.begin >= self.end
         self.paused = False
+        self.failure: UnreadableData | None = None
 
 
 _Heap: TypeAlias = list[tuple[int, int]]
@@ -72,7 +77,8 @@ class RangeReader:
     Yields the records of each range, merged by `seq`; tombstones are passed over.
 
     Memory is bounded by `buffered_records` over all partitions (at least 100 each): a partition that is ahead
-    is paused.  Raises UnreadableData for bytes that are no TableAction, Error when a partition is silent for
+    is paused.  Raises UnreadableData for bytes that are no TableAction, behind all records that are in front of them in
+    their partition; Error when a partition is silent for
     `silence_seconds` or its range was removed meanwhile.
     """
 
@@ -127,12 +133,12 @@ class RangeReader:
                     heapreplace(heap, (buffer[0].action.seq, number))
                     continue
                 heappop(heap)
-                if not lanes[number].done:
+                if not lanes[number].done or lanes[number].failure:
                     empty = [number]
                     break
 
     def _fill(self, consumer: Consumer, lane: _Lane) -> None:
-        """Reads until the lane has a record or is at its end."""
+        """Reads until the lane has a record or is at its end; raises what ends it too early."""
         silent_seconds = 0.0
         while not lane.buffer and not lane.done:
             self._pause_and_resume(consumer)
@@ -145,6 +151,8 @@ class RangeReader:
                     f"Kafka sent nothing for {silent_seconds:.0f} s, "
                     f"and {lane.partition} is read up to {lane.next} only, not to its end {lane.end}"
                 )
+        if lane.failure is not None and not lane.buffer:
+            raise lane.failure
 
     def _sort_in(self, messages: Iterable[Any]) -> None:  # the hints of Message say None of everything
         by_partition, decode = self._by_partition, self._decode
@@ -154,7 +162,7 @@ class RangeReader:
             if message.error() is not None:
                 _heed(message.error(), lane, offset)
                 continue
-            if offset >= lane.end:
+            if lane.done or offset >= lane.end:
                 lane.done = True
                 continue
             value = message.value()
@@ -165,7 +173,7 @@ class RangeReader:
             try:
                 lane.buffer.append(Record(decode(value), topic, number, offset))
             except UnreadableData as error:
-                raise UnreadableData(f"{lane.partition} offset {offset}: {error.found}", fix=error.fix) from error
+                lane.failure, lane.done = _no_record(lane.partition, offset, error), True
 
     def _pause_and_resume(self, consumer: Consumer) -> None:
         pause, resume = [], []
@@ -179,6 +187,13 @@ class RangeReader:
             lane.paused = not lane.paused
         consumer.pause([TopicPartition(*lane.partition) for lane in pause])
         consumer.resume([TopicPartition(*lane.partition) for lane in resume])
+
+
+def _no_record(partition: Partition, offset: int, error: UnreadableData) -> UnreadableData:
+    behind = f"meepo2-cdc replay --topic {partition.topic} --from-offset {partition.number}:{offset + 1}"
+    return UnreadableData(
+        f"{partition} offset {offset}: {error.found}", fix=error.fix or f"To go on behind it:  {behind}"
+    )
 
 
 def _heed(error: KafkaError, lane: _Lane, offset: int) -> None:

@@ -14,12 +14,20 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.errors import ConfigError, KafkaUnavailable
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]")
 _RESERVED = ("checkpoints", "lock", "control")
 _NAME_LIMIT = 249  # org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH
 ADMIN_TIMEOUT_SECONDS = 30
+_SILENT = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT)
+_REFUSED = (
+    KafkaError.INVALID_PARTITIONS,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 
 
 class TopicNames:
@@ -79,17 +87,46 @@ def _pattern(prefix: str, template: str) -> re.Pattern[str]:
 
 def ensure_topic(admin: AdminClient, topic: str, partitions: int, replication: int, config: Mapping[str, str]) -> int:
     """Creates the topic unless it is there; returns how many partitions it has."""
-    there = partition_counts(admin, [topic]).get(topic)
-    if there:
-        return there
     wanted = NewTopic(topic, partitions, replication, config=dict(config))
     try:
+        if there := partition_counts(admin, [topic]).get(topic):
+            return there
         admin.create_topics([wanted], operation_timeout=ADMIN_TIMEOUT_SECONDS)[topic].result(ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
+            raise _not_made(admin, wanted, error) from error
         return partition_counts(admin, [topic]).get(topic, partitions)
+    except TimeoutError as error:
+        raise KafkaUnavailable(
+            f"Kafka did not make the topic {topic} within {ADMIN_TIMEOUT_SECONDS} s",
+            fix="See whether the brokers run and how busy the controller is.  Start again: it goes on where it was.",
+        ) from error
     return partitions
+
+
+def _not_made(admin: AdminClient, wanted: NewTopic, error: KafkaException) -> Exception:
+    """A setting that Kafka does not take, or a right that lacks; anything else may pass by itself."""
+    code, why = error.args[0].code(), error.args[0].str()
+    if code == KafkaError.INVALID_REPLICATION_FACTOR:
+        brokers = len(admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).brokers)
+        if wanted.replication_factor <= brokers:
+            return error  # brokers that have only just started are not counted yet
+        return ConfigError(
+            f"the topic {wanted.topic} cannot be made with topics.replication_factor = {wanted.replication_factor}:"
+            f" Kafka has {brokers} broker{'s' * (brokers != 1)} now",
+            fix="Set MEEPO2_TOPICS_REPLICATION_FACTOR to at most that (-1 is the brokers' default), or start more.",
+        )
+    if code in _SILENT:
+        return KafkaUnavailable(
+            f"Kafka does not answer, and the topic {wanted.topic} is needed: {why}",
+            fix="See whether the brokers run.  Start the capture again: it goes on exactly where it was.",
+        )
+    if code in _REFUSED:
+        return ConfigError(
+            f"Kafka refuses to make the topic {wanted.topic}: {why}",
+            fix="See [topics] in the settings, and, with ACLs, the right Create on <prefix>.*.",
+        )
+    return error
 
 
 def partition_counts(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[str, int]:

@@ -7,12 +7,12 @@ Whatever is unexpected raises, and the process ends: restart is the one way to r
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from meepo2_cdc.errors import ConfigError, Error, Fenced
+from meepo2_cdc.errors import ConfigError, Error, Fenced, KafkaUnavailable
 from meepo2_cdc.kafka.checkpoints import read_checkpoint
 from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.observe import metrics
@@ -24,6 +24,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 _INIT_SECONDS = 60
 _COMMIT_SECONDS = 10
 _COMMIT_DEADLINE_SECONDS = 60
+_COMMIT_PAUSE_SECONDS = 0.2
 _ABORT_SECONDS = 5
 _REFRESH_SECONDS = 10
 _SLOW_COMMIT_SECONDS = 1.0
@@ -34,6 +35,17 @@ _DENIED = (
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
+_AWAY = (
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+
+_LOOK = "See whether the brokers run, and whether they are slow: a batch has 10 s (transaction.timeout.ms)."
+_GOES_ON = "Start the capture again: the batch at hand is committed whole or not at all, and it goes on exactly there."
 
 ANY_PARTITION = -1
 """The partitioner chooses by the key."""
@@ -50,31 +62,49 @@ class TransactionalWriter:
     threads at once.
     """
 
-    def __init__(self, kafka: Mapping[str, str], transactional_id: str, checkpoint_topic: str, source: str) -> None:
+    def __init__(
+        self,
+        kafka: Mapping[str, str],
+        transactional_id: str,
+        checkpoint_topic: str,
+        source: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._kafka = dict(kafka)
         self._transactional_id = transactional_id
         self._checkpoint_topic = checkpoint_topic
         self._source = source
+        self._sleep = sleep
         self._producer: Producer | None = None
         self._last: Checkpoint | None = None
 
     def open(self) -> Checkpoint | None:
         """Ends the predecessor's transaction, fences it, and reads the last checkpoint: in this order."""
         self._producer = self._new_producer()
-        self._last = read_checkpoint(self._kafka, self._checkpoint_topic, self._source)
+        self._last = self._read_checkpoint()
         return self._last
+
+    def refuse_successor(self) -> None:
+        """Raises Fenced when another writer has committed a checkpoint behind this one's last."""
+        if self._read_checkpoint() != self._last:
+            raise Fenced(
+                f"another instance of {self._transactional_id} committed a checkpoint meanwhile",
+                fix="Run one capture for each source; the one that was started last goes on.",
+            )
 
     def write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
         """
         1. begin; 2. the records; 3. the checkpoint, last; 4. commit, repeated while Kafka says that it may be.
 
-        Raises Fenced when another writer has the id, ConfigError for rights that lack, KafkaException or Error else.
+        Raises Fenced when another writer has the id, ConfigError for rights that lack, KafkaUnavailable when it took
+        too long, KafkaException or Error else.
         """
         producer = self._producer
         if producer is None:
             raise RuntimeError("a writer is opened before it writes")
-        producer.poll(0)  # takes what librdkafka has to log
+        began = time.monotonic()
         try:
+            producer.poll(0)  # takes what librdkafka has to log
             producer.begin_transaction()
             for topic, batch in messages.items():
                 self._produce(producer, topic, batch)
@@ -82,9 +112,8 @@ class TransactionalWriter:
             producer.produce(self._checkpoint_topic, value=value, key=self._source.encode(), partition=0)
             slow = self._commit(producer)
         except KafkaException as error:
-            meaning = _meaning(error, self._transactional_id, _end(producer))
-            gone = [] if isinstance(meaning, Error) else _gone(producer, [*messages, self._checkpoint_topic])
-            raise (_deleted(gone) if gone else meaning) from error
+            topics = [*messages, self._checkpoint_topic]
+            raise self._failure(error, producer, topics, checkpoint, began) from error
         self._last = checkpoint
         metrics.COMMITS.inc()
         if slow:
@@ -111,6 +140,12 @@ class TransactionalWriter:
         except KafkaException as error:
             raise _meaning(error, self._transactional_id) from error
         return producer
+
+    def _read_checkpoint(self) -> Checkpoint | None:
+        try:
+            return read_checkpoint(self._kafka, self._checkpoint_topic, self._source)
+        except KafkaException as error:
+            raise _meaning(error, self._transactional_id) from error
 
     @staticmethod
     def _produce(producer: Producer, topic: str, batch: list[Message]) -> None:
@@ -139,6 +174,7 @@ class TransactionalWriter:
                 if not error.args[0].retriable() or time.monotonic() - start > _COMMIT_DEADLINE_SECONDS:
                     raise
                 log.warning("A commit is repeated", why=error.args[0].str())
+                self._sleep(_COMMIT_PAUSE_SECONDS)  # some errors come at once, again and again
                 continue
             return time.monotonic() - start > _SLOW_COMMIT_SECONDS
 
@@ -146,13 +182,41 @@ class TransactionalWriter:
         """
         After a slow or repeated commit a delayed request may still be under way, which could end a later transaction
         of the same epoch.  A new epoch shuts it out; librdkafka gives one to a new producer only.
+
+        A successor is looked for before it, too: one that was frozen in its commit must not fence it in waking up.
         """
+        self.refuse_successor()
         self._producer = self._new_producer()
         metrics.PRODUCERS_REPLACED.inc()
         log.warning("The producer was replaced after a slow commit")
-        found = read_checkpoint(self._kafka, self._checkpoint_topic, self._source)
-        if found != self._last:
-            raise Fenced(f"another instance of {self._transactional_id} committed a checkpoint meanwhile")
+        self.refuse_successor()
+
+    def _failure(
+        self, error: KafkaException, producer: Producer, topics: list[str], made: Checkpoint, began: float
+    ) -> Exception:
+        """What it means that a transaction could not be committed, which began at `began`."""
+        lasted = time.monotonic() - began
+        of_abort = _end(producer)
+        if any(one is not None and one.args[0].code() in _FENCED for one in (error, of_abort)):
+            return self._shut_out(time.monotonic() - began, made)
+        meaning = _meaning(error, self._transactional_id, lasted)
+        silent = of_abort is not None and of_abort.args[0].code() in _AWAY
+        gone = [] if silent or isinstance(meaning, ConfigError) else _gone(producer, topics)
+        return _deleted(gone) if gone else meaning
+
+    def _shut_out(self, lasted: float, made: Checkpoint) -> Error:
+        """
+        By a successor, or by the broker, which ends a transaction that is open for too long and says the same then.
+
+        A successor begins with the batch that was open here, so that a checkpoint of its own tells of it.
+        """
+        if lasted * 1000 < TRANSACTION_TIMEOUT_MS:
+            return _fenced(self._transactional_id)
+        try:
+            found = self._read_checkpoint()
+        except (Error, KafkaException):  # nobody tells
+            found = self._last
+        return _ended_by_the_broker(lasted) if found in (self._last, made) else _fenced(self._transactional_id)
 
 
 def _end(producer: Producer) -> KafkaException | None:
@@ -185,17 +249,36 @@ def _deleted(topics: list[str]) -> Error:
     )
 
 
-def _meaning(error: KafkaException, transactional_id: str, of_abort: KafkaException | None = None) -> Exception:
-    if any(one is not None and one.args[0].code() in _FENCED for one in (error, of_abort)):
-        return Fenced(
-            f"another instance took over the transactional id {transactional_id}, or this one was paused for longer"
-            f" than {TRANSACTION_TIMEOUT_MS // 1000} s",
-            fix="Run one capture for each source; the one that was started last goes on.",
-        )
-    if error.args[0].code() in _DENIED:
+def _meaning(error: KafkaException, transactional_id: str, lasted: float | None = None) -> Exception:
+    """As one of our errors, where it is a known one; `lasted` are the seconds that a transaction was tried for."""
+    code, why = error.args[0].code(), error.args[0].str()
+    if code in _FENCED:
+        return _fenced(transactional_id)
+    if code in _DENIED:
         return ConfigError(
-            f"Kafka refuses the capture: {error.args[0].str()}",
+            f"Kafka refuses the capture: {why}",
             fix="With ACLs it needs Write, Describe and Create on <prefix>.*, Read on <prefix>.checkpoints.*, and\n"
             f"Write and Describe on the transactional id {transactional_id}.",
         )
+    if lasted is not None and (code in _AWAY or lasted * 1000 >= TRANSACTION_TIMEOUT_MS):
+        return KafkaUnavailable(
+            f"Kafka did not commit a batch, which was tried for {lasted:.0f} s: {why}", fix=f"{_LOOK}\n{_GOES_ON}"
+        )
+    if code in _AWAY:
+        return KafkaUnavailable(f"Kafka does not answer {transactional_id}: {why}", fix=f"{_LOOK}\n{_GOES_ON}")
     return error
+
+
+def _fenced(transactional_id: str) -> Fenced:
+    return Fenced(
+        f"another instance took over the transactional id {transactional_id}",
+        fix="Run one capture for each source; the one that was started last goes on.",
+    )
+
+
+def _ended_by_the_broker(lasted: float) -> KafkaUnavailable:
+    return KafkaUnavailable(
+        f"a transaction was open for {lasted:.0f} s, and the broker ends it after {TRANSACTION_TIMEOUT_MS // 1000}:"
+        " Kafka was away, or this process was paused",
+        fix=_GOES_ON,
+    )

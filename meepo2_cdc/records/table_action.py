@@ -22,6 +22,7 @@ class Action(str, Enum):
     TRUNCATE = "truncate"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # Enum's own is a Python function, and readers hash hundreds of thousands a second
 
 
 @dataclass(frozen=True, slots=True)

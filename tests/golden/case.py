@@ -3,9 +3,10 @@ A golden case: SQL, and below each statement the records that it must give.
 
     -- The sentence that is the case's name.
     -- servers: mysql mysql9          only these; all unless said
-    -- metadata: full                 or default; both unless said
+    -- metadata: full                 or default, or minimal; all unless said
+    -- logged: EVENT TYPES            the log must then hold, or the case shows nothing of what it is about
     -- stops: WORDS OF THE MESSAGE    reading ends with UnreadableData that has these words
-    -- stops with default metadata: WORDS OF THE MESSAGE
+    -- stops with less metadata: WORDS OF THE MESSAGE
     -- passed over: TABLE REASON      rows of this table are counted as passed over, for this reason
     update seat set col_no = 8;
       -> seat delete (1, 7)
@@ -48,6 +49,7 @@ class Case:
     metadata: tuple[str, ...]
     stops: dict[str, str]
     passed_over: tuple[str, ...]
+    logged: frozenset[str]
     before: tuple[str, ...]
     statements: tuple[Statement, ...]
 
@@ -60,7 +62,7 @@ def read_case(path: Path) -> Case:
     lines = path.read_text(encoding="utf-8").splitlines()
     head = [line[3:] for line in lines if line.startswith("-- ")]
     directives = dict(found.groups() for line in head if (found := re.fullmatch(r"([a-z ]+): (.+)", line)))
-    known = {"servers", "metadata", "stops", "stops with default metadata", "passed over"}
+    known = {"servers", "metadata", "stops", "stops with less metadata", "passed over", "logged"}
     if unknown := directives.keys() - known:
         raise ValueError(f"{path.name} has the unknown directive {', '.join(unknown)}")
     statements = _statements(path, lines)
@@ -72,6 +74,7 @@ def read_case(path: Path) -> Case:
         _words(directives, "metadata", METADATA),
         _stops(directives),
         tuple(one.strip() for one in directives.get("passed over", "").split(";") if one),
+        frozenset(directives.get("logged", "").split()),
         tuple(one.sql for one in statements[: max(start, 0)]),
         tuple(statements[start + 1 :]),
     )
@@ -88,8 +91,8 @@ def _stops(directives: dict[str, str]) -> dict[str, str]:
     """By kind of metadata, what the message says."""
     if "stops" in directives:
         return dict.fromkeys(METADATA, directives["stops"])
-    by_default = directives.get("stops with default metadata")
-    return {} if by_default is None else {"default": by_default}
+    with_less = directives.get("stops with less metadata")
+    return {} if with_less is None else dict.fromkeys(set(METADATA) - {"full"}, with_less)
 
 
 def _statements(path: Path, lines: list[str]) -> list[Statement]:

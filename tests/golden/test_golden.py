@@ -15,13 +15,12 @@ from meepo2_cdc.observe import metrics
 from meepo2_cdc.records.position import LogPosition
 from tests.golden.case import HERE, READ, Case, Statement, line_of, read_case
 from tests.reading import Log, Read, reading
-from tests.sources import METADATA, Run, known_sources, source_run
+from tests.sources import Run, known_runs, known_sources, source_run
 
 CASES = [read_case(path) for path in sorted((HERE / "cases").glob("*.sql"))]
 TRIALS = [
     pytest.param((server, metadata), case, id=f"{server}-{metadata}-{case}")
-    for server in known_sources()
-    for metadata in METADATA
+    for server, metadata in known_runs()
     for case in CASES
     if server in case.servers and metadata in case.metadata
 ]
@@ -40,6 +39,7 @@ class Playing:
         self._log, self._case, self._database = log, case, database
         self._ends: list[LogPosition] = []
         self._reads: list[Read] = []
+        self._start = log.end()
 
     def play(self) -> str:
         """Runs the statements and reads; the case's own text again, with the records that came."""
@@ -61,6 +61,13 @@ class Playing:
             self._log.ask(f"CREATE TABLE {self._database}.behind_all (id INT PRIMARY KEY)")
             self._reads += log.up_to(self._log.end())
         return _text(self._case.statements, [self._lines(n) for n in range(len(self._ends))])
+
+    def logged(self) -> set[str]:
+        """The types of the events that were logged meanwhile, by this case or beside it."""
+        start, end = self._start, self._log.end()
+        assert start.file == end.file, "the log was rotated meanwhile"
+        rows = self._log.ask(f"SHOW BINLOG EVENTS IN '{start.file}' FROM {start.offset}")
+        return {row[2] for row in rows}
 
     def _filled(self, sql: str) -> str:
         return sql.replace("${db}", self._database).replace("${files}", str(HERE / "files"))
@@ -109,6 +116,7 @@ def test_every_statement_gives_its_records_and_nothing_else_does(run: Run, case:
         got = playing.play()
     assert got == _text(case.statements, [list(statement.records) for statement in case.statements])
     assert _passed_over(database) == set(case.passed_over)
+    assert not case.logged or case.logged <= playing.logged()
 
 
 @pytest.mark.parametrize(

@@ -315,8 +315,16 @@ def test_a_killed_application_handles_everything_after_its_restart(
     try:
         until(lambda: len(set(handled())) == 1000, "all were handled", 30)
     except AssertionError:
-        h=handled()
-        print(len(h), len(set(h)), sorted(set(range(1000))-set(h)), second.said, committed(topics, group, orders), extents(topics.admin, [Partition(orders, n) for n in range(4)]), members(topics, group))
+        h = handled()
+        print(
+            len(h),
+            len(set(h)),
+            sorted(set(range(1000)) - set(h)),
+            second.said,
+            committed(topics, group, orders),
+            extents(topics.admin, [Partition(orders, n) for n in range(4)]),
+            members(topics, group),
+        )
         raise
     second.process.terminate()
     assert second.process.wait(60) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from meepo2_cdc.errors import UnreadableData
 from tests.reading import Log, reading
-from tests.sources import Run, every_run, known_sources, source_log, source_run
+from tests.sources import MARIADB, Run, every_run, known_sources, source_log, source_run
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ AMONG = [
     "c TEXT COMPRESSED, d VARCHAR(9) COMPRESSED",
     "u UUID, i INET6",
 ]
-ONLY = {"VECTOR": ("mysql9",), "COMPRESSED": ("mariadb",), "UUID": ("mariadb",)}
+ONLY = {"VECTOR": ("mysql9",), "COMPRESSED": MARIADB, "UUID": MARIADB}
 CHARSETS_OF_KEY = [
     ("latin1", "gbk", "utf8mb4"),
     ("utf8mb4", "utf8mb4", "latin1"),

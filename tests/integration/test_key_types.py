@@ -16,7 +16,7 @@ import pytest
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.records import Action, KeyPart
 from tests.reading import Log, reading
-from tests.sources import Run, every_run, source_run
+from tests.sources import MARIADB, MYSQL, Run, every_run, source_run
 
 MODES = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
 ZONE = "+08:00"
@@ -61,7 +61,7 @@ class Key:
     declared: str
     values: Sequence[str]
     form: Form
-    servers: tuple[str, ...] = ("mysql", "mysql9", "mariadb")
+    servers: tuple[str, ...] = MYSQL + MARIADB
     prefix: str = ""
 
     def __str__(self) -> str:
@@ -214,14 +214,10 @@ def texts() -> Iterator[Key]:
     yield Key("VARCHAR(9) CHARACTER SET sjis", ["_sjis X'815F'", "_sjis X'8260'", "_sjis X'B1'"], TEXT)
     yield Key("VARCHAR(9) CHARACTER SET ujis", ["_ujis X'A1C0'", "_ujis X'8FB0A1'", "_ujis X'8EB1'"], TEXT)
     yield Key("VARCHAR(9) CHARACTER SET eucjpms", ["_eucjpms X'A1C0'", "_eucjpms X'8FB0A1'", "_eucjpms X'8EB1'"], TEXT)
-    yield Key(
-        "VARCHAR(9) CHARACTER SET gb18030", ["_gb18030 X'A8BC'", "_gb18030 X'8135F437'"], TEXT, ("mysql", "mysql9")
-    )
+    yield Key("VARCHAR(9) CHARACTER SET gb18030", ["_gb18030 X'A8BC'", "_gb18030 X'8135F437'"], TEXT, MYSQL)
     yield Key("VARCHAR(700) CHARACTER SET ascii", ["REPEAT('x', 700)", "''", "'b '"], TEXT)
-    yield Key(
-        "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci", ["'b'", "'b '"], TEXT, ("mysql", "mysql9")
-    )
-    yield Key("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_ai_ci", ["'b'", "'c '"], TEXT, ("mariadb",))
+    yield Key("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci", ["'b'", "'b '"], TEXT, MYSQL)
+    yield Key("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_ai_ci", ["'b'", "'c '"], TEXT, MARIADB)
 
 
 def mariadb_types() -> Iterator[Key]:
@@ -235,7 +231,7 @@ def mariadb_types() -> Iterator[Key]:
         "1ec9414c-232a-6b00-b3c8-9e6bdeced846",
         "00000000-0000-1000-8000-000000000000",
     )
-    yield Key("UUID", quoted(*uuids), DIGITS, ("mariadb",))
+    yield Key("UUID", quoted(*uuids), DIGITS, MARIADB)
     inet6 = (
         "::",
         "::1",
@@ -253,8 +249,8 @@ def mariadb_types() -> Iterator[Key]:
         "0:0:0:1::",
         "fe80::1",
     )
-    yield Key("INET6", quoted(*inet6), DIGITS, ("mariadb",))
-    yield Key("INET4", quoted("0.0.0.0", "127.0.0.1", "10.1.0.0", "255.255.255.255"), DIGITS, ("mariadb",))  # noqa: S104
+    yield Key("INET6", quoted(*inet6), DIGITS, MARIADB)
+    yield Key("INET4", quoted("0.0.0.0", "127.0.0.1", "10.1.0.0", "255.255.255.255"), DIGITS, MARIADB)  # noqa: S104
 
 
 KEYS = [
@@ -385,9 +381,9 @@ BESIDE = [
     (
         "c VARCHAR(500) COMPRESSED, d TEXT COMPRESSED, e BLOB COMPRESSED, f VARBINARY(100) COMPRESSED",
         "REPEAT('abc', 100), REPEAT('x', 1000), 'y', REPEAT('z', 90)",
-        ("mariadb",),
+        MARIADB,
     ),
-    ("u UUID, i INET6, j INET4", "UUID(), '::1', '10.0.0.1'", ("mariadb",)),
+    ("u UUID, i INET6, j INET4", "UUID(), '::1', '10.0.0.1'", MARIADB),
     ("t TINYTEXT, m MEDIUMTEXT, l LONGTEXT, b LONGBLOB", "'t', REPEAT('m', 70000), 'l', REPEAT('b', 70000)", ()),
     ("c CHAR(255) CHARACTER SET utf8mb4, d BINARY(200)", "REPEAT('ä', 255), 'd'", ()),
 ]

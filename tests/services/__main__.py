@@ -16,7 +16,7 @@ from tests.services.running import Unavailable, last_lines
 from tests.services.server import Server
 
 T = TypeVar("T")
-DEFAULT = ("mysql", "mysql9?", "mariadb", "kafka", "registry")
+DEFAULT = ("mysql", "mysql9?", "mariadb", "mariadb11?", "kafka", "registry", "redis", "postgres", "elasticsearch")
 
 
 def up(names: Sequence[str]) -> int:

@@ -15,8 +15,12 @@ VARIABLES = {
     "mysql": "MEEPO2_TEST_MYSQL_DSN",
     "mysql9": "MEEPO2_TEST_MYSQL9_DSN",
     "mariadb": "MEEPO2_TEST_MARIADB_DSN",
+    "mariadb11": "MEEPO2_TEST_MARIADB11_DSN",
     "kafka": "MEEPO2_TEST_KAFKA",
     "registry": "MEEPO2_TEST_REGISTRY_URL",
+    "redis": "MEEPO2_TEST_REDIS_URL",
+    "elasticsearch": "MEEPO2_TEST_ELASTICSEARCH_URL",
+    "postgres": "MEEPO2_TEST_POSTGRES_URL",
     # Programs that came with a natively started server, as paths.
     "mysqlbinlog": "MEEPO2_TEST_MYSQLBINLOG",
     "mariadb-binlog": "MEEPO2_TEST_MARIADB_BINLOG",

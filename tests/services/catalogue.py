@@ -2,11 +2,13 @@
 The servers there are.
 """
 
-from tests.services import kafka, mariadb, mysql, registry
+from tests.services import elasticsearch, kafka, mariadb, mysql, postgres, redis, registry
 from tests.services.server import Server
 
 SERVERS: dict[str, Server] = {
-    server.name: server for module in (mysql, mariadb, kafka, registry) for server in module.SERVERS
+    server.name: server
+    for module in (mysql, mariadb, kafka, registry, redis, postgres, elasticsearch)
+    for server in module.SERVERS
 }
 
 

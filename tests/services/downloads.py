@@ -69,7 +69,7 @@ def debian_root(name: str, packages: Sequence[str], alone: Sequence[str] = (), s
     """
 
     def fill(new: Path) -> None:
-        announce(f"{' '.join(packages)} by apt")
+        announce(f"{' '.join([*packages, *alone])} by apt")
         with tempfile.TemporaryDirectory() as temporary:
             apt = _private_apt(Path(temporary), sid)
             run(Command([*apt, "update"]))

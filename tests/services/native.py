@@ -6,6 +6,8 @@ A private MySQL, MariaDB or Kafka for one test, which may kill it: own directory
         server.start()
 """
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from typing import TypeVar
 from tests.services import kafka as kafka_builds
 from tests.services import mariadb as mariadb_builds
 from tests.services import mysql as mysql_builds
+from tests.services import postgres as postgres_builds
 from tests.services import redis as redis_builds
 from tests.services import running, sql
 
@@ -187,6 +190,40 @@ class PrivateRedis(_Private):
         return redis_builds.why_silent(self.url)
 
 
+class PrivatePostgres(_Private):
+    """A PostgreSQL that a test owns; `options` are lines of postgresql.conf."""
+
+    def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
+        super().__init__(directory, 1)
+        self._options = dict(options)
+
+    @property
+    def url(self) -> str:
+        return postgres_builds.address("127.0.0.1", self._ports[0])
+
+    def stop(self) -> None:
+        """An orderly end that does not wait for clients."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """All of its processes: none goes on for a moment without the first of them."""
+        children = [] if self._process is None else _children(self._process.pid)
+        super().kill()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _command(self) -> running.Command:
+        return postgres_builds.command(self.directory, self._ports[0], self._options)
+
+    def _why_silent(self) -> str:
+        return postgres_builds.why_silent(self.url)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @contextmanager
 def mysql(directory: Path, options: Sequence[str] = ()) -> Iterator[PrivateServer]:
     """A MySQL 8.0 that answers; `options` are lines of my.cnf.  Running or not, it is gone at the end."""
@@ -227,6 +264,12 @@ def kafka(directory: Path, proxy: int, accounts: Mapping[str, str]) -> Iterator[
 def redis(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[PrivateRedis]:
     """A Redis that answers."""
     yield from _run(PrivateRedis(directory, options or {}))
+
+
+@contextmanager
+def postgres(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[PrivatePostgres]:
+    """A PostgreSQL that answers."""
+    yield from _run(PrivatePostgres(directory, options or {}))
 
 
 _Owned = TypeVar("_Owned", bound=_Private)

@@ -83,6 +83,9 @@ def command(build: Build, directory: Path, port: int, options: Sequence[str] = (
 
     `options` are further lines of my.cnf, which win over ours.
     """
+    # A MariaDB that starts removes the temporary tables in its tmpdir, whosever they are.
+    scratch = directory / "tmp"
+    scratch.mkdir(exist_ok=True)
     settings = {
         **OPTIONS,
         **build.options,
@@ -92,6 +95,7 @@ def command(build: Build, directory: Path, port: int, options: Sequence[str] = (
         "server_id": str(port),
         # Relative to the data directory: a path to a socket is limited to 107 bytes.
         "socket": "server.sock",
+        "tmpdir": str(scratch),
     }
     if os.geteuid() == 0:
         settings["user"] = "root"

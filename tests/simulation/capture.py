@@ -19,13 +19,13 @@ from meepo2_cdc.capture import checkpointing, encoder
 from meepo2_cdc.capture.binlog import source as binlog_source
 from meepo2_cdc.capture.binlog import start as binlog_start
 from meepo2_cdc.capture.binlog.source import BinlogSource
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.capture.service import CaptureService
 from meepo2_cdc.errors import SourceUnavailable
 from meepo2_cdc.kafka import checkpoints, writer
 from meepo2_cdc.kafka.writer import TransactionalWriter
+from meepo2_cdc.table_filter import TableFilter
 from tests.simulation.clients import CHECKPOINTS, SimConsumer, SimProducer, SimTopics
-from tests.simulation.source import SimDump, SimSourceServer, SimStream, open_dump
+from tests.simulation.source import SimDump, SimDumpLink, SimSourceServer, SimStream
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
@@ -52,6 +52,7 @@ class Process:
         self.may_be_refused = world.damage is not None
         self.refused = False
         self.step = ""
+        self.link: SimDumpLink | None = None
         self.dump: SimDump | None = None
         self.sent = 0
         self._troubles: dict[str, str] = {}
@@ -67,7 +68,9 @@ class Process:
         settings = self.world.settings
         source = BinlogSource(settings.source, 4711, TableFilter(settings.tables))
         transactional_id = self.world.transactional_id(self)
-        kafka_writer = TransactionalWriter(settings.kafka, transactional_id, CHECKPOINTS, settings.source.name)
+        kafka_writer = TransactionalWriter(
+            settings.kafka, transactional_id, CHECKPOINTS, settings.source.name, sleep=self.world.pass_time
+        )
         topics: Any = SimTopics(self)
         service = CaptureService(
             settings, source, kafka_writer, topics, once=once, executor=self.executor, clock=lambda: self.world.now
@@ -202,11 +205,12 @@ def installed(world: SimWorld) -> Iterator[None]:
     """Puts the simulated surroundings in the place of the real ones."""
 
     def dumped(source: object, server_id: int, flavor: str, where: Any) -> SimDump:
-        return open_dump(world.current, where)
+        return SimDumpLink(world.current).begin(server_id, flavor, where)
 
     replaced: list[tuple[Any, str, Any]] = [
         *((module, "time", SimTime(world)) for module in (writer, checkpoints, checkpointing, encoder)),
-        *((module, "open_dump", dumped) for module in (binlog_source, binlog_start)),
+        (binlog_source, "DumpLink", lambda settings: SimDumpLink(world.current)),
+        (binlog_start, "open_dump", dumped),
         *((module, "BinlogStream", SimStream) for module in (binlog_source, binlog_start)),
         (writer, "Producer", lambda config: SimProducer(world.current, config)),
         (checkpoints, "Consumer", lambda config: SimConsumer(world.current, config)),

@@ -219,12 +219,13 @@ class SimTopics:
         self._process.effect("checkpoint topic")
         self._broker.create(CHECKPOINTS, 1)
 
+    def refuse_undecided(self) -> None:
+        """The simulated broker loses no marker; they may only be late."""
+
     def refuse_existing_records(self) -> None:
         self._process.effect("look for records")
         for (topic, number), partition in self._broker.partitions.items():
             if topic != CHECKPOINTS and partition.committed():
-                # those of one that took over after this one had looked for a checkpoint
-                self._process.may_be_refused = self._process.has_rival
                 raise PositionLost(f"{topic}[{number}] holds records, and there is no checkpoint")
 
     def open(self, schema: str, table: str) -> Topic:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from tests.simulation import history as h
 from tests.simulation.clients import CHECKPOINTS
 from tests.simulation.history import Statement, Txn
-from tests.simulation.situations import BETWEEN_QUESTIONS, EMPTY_SET, MARIADB_FILES
 from tests.simulation.workload import item
 
 if TYPE_CHECKING:
@@ -159,32 +158,22 @@ class Faults:
         self._world.intact.flush(int(self._world.wall_s), ending=self._dice.choice((None, _STOP_EVENT)))
         self._cut_connections()
 
-    def _cut_connections(self) -> None:
+    def _cut_connections(self, *, all_of_them: bool = False) -> None:
+        """One that is no dump yet may still lead to a server that was replaced; if that was only restarted, not."""
         for process in self._world.alive:
             self.lose_connection(process)
+            link = process.link
+            if link is not None and (all_of_them or link.identity == self._world.server.identity.name):
+                link.broken = True
 
     def _settled(self) -> bool:
         """Where the capture begins is written down."""
         return self._world.audit.checkpoint is not None
 
-    def _is_left_out(self) -> bool:
-        """Whether now is a moment at which a change of servers is known to be too much, see LEFT_OUT."""
-        world, checkpoint = self._world, self._world.audit.checkpoint
-        readings = [one.reading for one in world.alive if one.reading is not None]
-        if checkpoint is None or not world.has_gtids:
-            asking = any(one.step.startswith(("ask", "dump")) for one in world.alive)
-            return asking and BETWEEN_QUESTIONS in world.left_out
-        undecided = checkpoint.undecided
-        sets = [checkpoint.gtid_set, undecided and undecided.gtid_set, *(str(one.gtids) for one in readings)]
-        if "" in sets and EMPTY_SET in world.left_out:
-            return True
-        xa = undecided is not None or bool(world.workload.prepared)
-        return xa and world.flavor == "mariadb" and MARIADB_FILES in world.left_out
-
     def purge(self, process: Process) -> None:
         """What a new capture does not need; one that was overtaken may still want it."""
         world = self._world
-        if not self._settled() or world.damage is not None or self._is_left_out():
+        if not self._settled() or world.damage is not None:
             return
         for one in world.alive:
             one.may_be_refused = one.may_be_refused or one is not world.ruler
@@ -193,7 +182,7 @@ class Faults:
     def fail_over(self, process: Process) -> None:
         """To a replica; without global ids its files and positions mean nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
-        if world.damage is not None or checkpoint is None or self._is_left_out():
+        if world.damage is not None or checkpoint is None:
             return
         if not world.has_gtids:
             self._lead_to(world.new_server(list(world.history.txns)), Damage(world, "positions of another server"))
@@ -204,12 +193,12 @@ class Faults:
             others = [one for name, one in world.lineage.items() if name not in world.retired]
             new = world.new_server(world.history.txns, first_file=self._dice.choice((1, 2, 40)))
             world.promote(self._dice.choice([*others, new, new]))
-            self._leave_nobody_behind()
+            self._cut_connections()
 
     def lose_tail(self, process: Process) -> None:
         """To a replica that lacks the last transactions, of which the capture has seen nothing."""
         world, checkpoint = self._world, self._world.audit.checkpoint
-        if world.damage is not None or checkpoint is None or self._is_left_out():
+        if world.damage is not None or checkpoint is None:
             return
         if not checkpoint.gtid_set or any(one.reading is None or one.reading.gtids is None for one in world.alive):
             return
@@ -218,18 +207,12 @@ class Faults:
         if seen < len(world.history.txns):
             world.cut(self._dice.randrange(seen, len(world.history.txns)))
             world.promote(world.new_server(world.history.txns, first_file=self._dice.choice((1, 7))))
-            self._leave_nobody_behind()
-
-    def _leave_nobody_behind(self) -> None:
-        self._cut_connections()
-        if self._world.flavor == "mariadb" and MARIADB_FILES in self._world.left_out:
-            for one in self._world.alive:
-                one.effects_left, one.may_be_refused = 0, True
+            self._cut_connections(all_of_them=True)
 
     # -- what must be refused
 
     def damage(self, process: Process) -> None:
-        if self._world.damage is None and self._settled() and not self._is_left_out():
+        if self._world.damage is None and self._settled():
             self._dice.choice((self._purge_too_much, self._restore, self._diverge))()
 
     def _purge_too_much(self) -> None:
@@ -263,9 +246,10 @@ class Faults:
 
     def _lead_to(self, server: SimServer, damage: Damage) -> None:
         world = self._world
-        if server is not world.server or self._dice.random() < 0.5:
-            self._cut_connections()
+        cut = server is not world.server or self._dice.random() < 0.5
         world.server, world.damage = server, damage
+        if cut:
+            self._cut_connections()
         world.say(None, f"damage: {damage.name}")
         for one in world.alive:
             one.may_be_refused = True

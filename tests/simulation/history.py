@@ -10,6 +10,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from meepo2_cdc.capture.binlog.xa import PATIENCE_US
+
 INT, TEXT = "int", "text"
 
 Value = int | str | None
@@ -120,4 +122,10 @@ class History:
                 prepared[txn.xid] = number
             elif txn.kind in (XA_COMMIT, XA_ROLLBACK):
                 prepared.pop(txn.xid, None)
-        return min(prepared.values(), default=None)
+        waited_for = (number for number in prepared.values() if self._is_waited_for(self.txns[number], count))
+        return min(waited_for, default=None)
+
+    def _is_waited_for(self, txn: Txn, count: int) -> bool:
+        """One without captured rows for a time only."""
+        has_rows = any(isinstance(one, Statement) and one.told() for one in txn.items)
+        return has_rows or self.txns[count - 1].committed_us - txn.committed_us < PATIENCE_US

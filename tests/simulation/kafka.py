@@ -97,21 +97,18 @@ class Session(NamedTuple):
 
 class Broker:
     """
-    `decided` hears of each transaction that is committed, `timed_out` of each that took too long; `marker_lag` says how
-    long markers take.
+    `decided` hears of each transaction that is committed; `marker_lag` says how long markers take.
     """
 
     def __init__(
         self,
         decided: Callable[[Transaction], None],
-        timed_out: Callable[[Transaction], None],
         marker_lag: Callable[[], float],
     ) -> None:
         self.partitions: dict[tuple[str, int], Partition] = {}
         self._counts: dict[str, int] = {}
         self._owners: dict[str, _Owner] = {}
         self._decided = decided
-        self._timed_out = timed_out
         self._marker_lag = marker_lag
         self._due: list[tuple[float, Callable[[], None]]] = []
         self.now = 0.0
@@ -203,5 +200,4 @@ class Broker:
             open_one = state.transaction
             if open_one is not None and now - open_one.began_at > open_one.timeout_seconds:
                 state.epoch += 1
-                self._timed_out(open_one)
                 self._decide(state, ABORTED)

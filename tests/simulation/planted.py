@@ -1,8 +1,8 @@
 """
 Faults planted into the capture, to prove that the audit would find them.
 
-Each is what somebody could write in good faith; the first fourteen were thought of beforehand, the last three were in
-the product until the simulation found them.
+Each is what somebody could write in good faith; the first fourteen were thought of beforehand, the others were in the
+product until the simulation found them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 from unittest.mock import patch
 
 from meepo2_cdc.capture import service
+from meepo2_cdc.capture.binlog import source, start
 from meepo2_cdc.capture.binlog.changes import ChangeReader
+from meepo2_cdc.capture.binlog.connection import DumpPosition
 from meepo2_cdc.capture.binlog.source import BinlogSource
 from meepo2_cdc.capture.binlog.transactions import Position
 from meepo2_cdc.capture.checkpointing import first_seq
@@ -167,7 +169,7 @@ def savepoint_ends_the_transaction(stack: ExitStack) -> None:
     right = ChangeReader._on_statement
 
     def on_statement(self: Any, event: Any, schema: str, statement: str) -> Any:
-        return self._on_end(event) if statement.startswith("SAVEPOINT") else right(self, event, schema, statement)
+        return self.end(event) if statement.startswith("SAVEPOINT") else right(self, event, schema, statement)
 
     _put(stack, ChangeReader, "_on_statement", on_statement)
 
@@ -209,7 +211,7 @@ def skipped_by_events(stack: ExitStack) -> None:
         rows.transaction.rows += rows.row_count
         return () if first < self._skip_rows else (rows,)
 
-    _put(stack, ChangeReader, "_give", give)
+    _put(stack, ChangeReader, "give", give)
 
 
 # -- what the simulation found in the product
@@ -222,7 +224,7 @@ def undecided_set_shared(stack: ExitStack) -> None:
 
     def init(self: Any, position: Position, *arguments: Any, **more: Any) -> None:
         right(self, position, *arguments, **more)
-        self._gtids = position.gtids
+        self._place.gtids = position.gtids
 
     _put(stack, ChangeReader, "__init__", init)
 
@@ -244,3 +246,24 @@ def unwanted_taken_for_the_one_in_progress(stack: ExitStack) -> None:
 def checkpoint_before_the_start(stack: ExitStack) -> None:
     """A checkpoint in front of the place that `start` names made a restart publish what is before it."""
     _put(stack, CaptureService, "_is_ahead", lambda self: self._reader.position != self._committed)
+
+
+# -- another server
+
+
+@planted("files", "lose_connection", "fail_over", "damage", "heal")
+def dump_of_a_server_that_was_not_asked(stack: ExitStack) -> None:
+    """The address may lead elsewhere between the look at a server and the dump."""
+    _put(stack, BinlogSource, "_require", lambda *identities: None)
+
+
+@planted("fail_over", "die", "earliest")
+def empty_set_taken_for_none(stack: ExitStack) -> None:
+    """Before the first global id a file seems to say the same; on another server it does not."""
+    _put(stack, source, "DumpPosition", lambda file, offset, gtids: DumpPosition(file, offset, gtids or None))
+
+
+@planted("mariadb", "xa", "damage")
+def mariadb_not_compared(stack: ExitStack) -> None:
+    """It compares by itself where a dump begins, which is before what is published while an XA is undecided."""
+    _put(stack, start, "_verify_mariadb_gtids", lambda *what: None)

@@ -1,7 +1,8 @@
 """
 What the capture sees of the server that its address leads to now: answers to questions, and the dump as packets.
 
-Stands in for SourceServer, open_dump and the socket of BinlogStream; all that is built on these is the real thing.
+Stands in for SourceServer, DumpLink, open_dump and the socket of BinlogStream; all that is built on these is the real
+thing.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class SimSourceServer:
         server = self._ask("ask for variables")
         known = {
             "gtid_executed": server.executed, "gtid_purged": server.purged, "gtid_binlog_state": server.binlog_state,
+            "gtid_slave_pos": str,
         }  # fmt: skip
         return {name: known[name]() for name in names}
 
@@ -90,11 +92,6 @@ class SimSourceServer:
 
     def files(self) -> list[tuple[str, int]]:
         return [(file.name, file.size) for file in self._ask("ask for files").files]
-
-    def gtids_at(self, file: str, offset: int) -> str:
-        """As BINLOG_GTID_POS of MariaDB."""
-        server = self._ask("ask for the gtids at a place")
-        return server.gtid_text(server.txns_before(file, offset) or 0)
 
     def is_subset(self, part: str, whole: str) -> bool:
         self._ask("ask for a subset")
@@ -108,10 +105,10 @@ class SimDump:
     A `broken` one gives nothing any more, and a `muted` one no heartbeats.
     """
 
-    def __init__(self, process: Process, where: DumpPosition) -> None:
+    def __init__(self, process: Process, server: SimServer, where: DumpPosition) -> None:
         self.process = process
         self.broken = self.muted = False
-        self._server = process.world.server
+        self._server = server
         self.checksum_bytes = 4 if self._server.identity.checksum else 0
         self._out = bytearray()
         try:
@@ -174,7 +171,25 @@ class SimStream(BinlogStream):
         return got
 
 
-def open_dump(process: Process, where: DumpPosition) -> SimDump:
-    process.reach("dump")
-    process.dump = SimDump(process, where)
-    return process.dump
+class SimDumpLink:
+    """A connection before its dump begins.  Its server may have been replaced since, and still be there."""
+
+    def __init__(self, process: Process) -> None:
+        process.reach("link")
+        self._process = process
+        self._server = process.world.server
+        self.broken = False
+        self.identity = self._server.identity.name
+        process.link = self
+
+    def begin(self, server_id: int, flavor: str, where: DumpPosition) -> SimDump:
+        self._process.reach("dump")
+        if self.broken:
+            raise SourceUnavailable("sim:3306 closed the connection")
+        self._process.dump = SimDump(self._process, self._server, where)
+        return self._process.dump
+
+    def close(self) -> None:
+        self.broken = True
+        if self._process.dump is not None:
+            self._process.dump.close()

@@ -22,7 +22,6 @@ from tests.simulation.history import History, Txn
 from tests.simulation.kafka import Broker, Transaction
 from tests.simulation.log_files import Identity
 from tests.simulation.mysql import SimServer
-from tests.simulation.situations import LEFT_OUT, SAME_SECOND
 from tests.simulation.workload import Snapshot, Workload, mix
 
 LENGTH = 240
@@ -46,7 +45,6 @@ class SimWorld:
         seed: int,
         *,
         tracing: bool = False,
-        left_out: frozenset[str] = LEFT_OUT,
         favoured: frozenset[str] = frozenset(),
     ) -> None:
         self.seed = seed
@@ -63,14 +61,14 @@ class SimWorld:
         self._processes = 0
         self._idle = 0
         self._calm_steps = 0
-        self.left_out, self.favoured = left_out, favoured
+        self.favoured = favoured
         self.current: Process | None = None
         self.retired: set[str] = set()
         self._make_source()
         start, base = self._first_start()
         self.settings = self._make_settings(start)
         self.audit = Audit(self, base)
-        self.broker = Broker(self._decided, self._timed_out, self._marker_lag)
+        self.broker = Broker(self._decided, self._marker_lag)
         self.faults = Faults(self)
 
     # -- making it
@@ -88,8 +86,6 @@ class SimWorld:
         for _ in range(self.dice.choice((0, 0, 3, 12))):
             self.now += self.dice.uniform(1.1, 5)
             self.work(earliest_readable=None)
-        if SAME_SECOND in self.left_out:
-            self.now += 1
 
     def new_server(self, txns: list[Txn], *, first_file: int = 1) -> SimServer:
         dice = self.dice
@@ -104,7 +100,7 @@ class SimWorld:
     def _first_start(self) -> tuple[str, int | None]:
         """The setting `start`, and which transaction it means if that is known beforehand."""
         kinds = ("earliest", "earliest", "latest", "latest", "file", "gtids", "time")
-        kind = "time" if "time" in self.favoured else self.dice.choice(kinds)
+        kind = next((one for one in kinds if one in self.favoured), None) or self.dice.choice(kinds)
         if kind == "latest":
             return kind, None
         count = len(self.history.txns)
@@ -261,11 +257,6 @@ class SimWorld:
                 None,
                 f"Kafka commits {self.audit.row - rows} rows: {at.gtid_set} {at.file}:{at.position}+{at.rows_done}",
             )
-
-    @staticmethod
-    def _timed_out(transaction: Transaction) -> None:
-        if isinstance(transaction.owner, Process):
-            transaction.owner.has_rival = True
 
     def _marker_lag(self) -> float:
         return self.dice.choice((0, 0, 0.01, 0.5)) if not self.calm else 0

@@ -78,6 +78,12 @@ def test_a_topic_template_with_unknown_parts_is_refused(template: str):
     assert "MEEPO2_TOPICS_TEMPLATE" in refusal(MEEPO2_TOPICS_TEMPLATE=template)
 
 
+@pytest.mark.parametrize("template", ["{prefix}.{schema}.{table}", "{prefix}.{schema}.all", "{prefix}.all", "one"])
+def test_a_topic_template_may_have_dots_between_its_parts(template: str):
+    """Whoever writes down the default, or one topic for a schema, would not get a capture at all."""
+    assert load(environment={"MEEPO2_TOPICS_TEMPLATE": template}).topics.template == template
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -4,16 +4,28 @@ Positions and sets of global transaction ids, against plain sets of numbers.
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meepo2_cdc.records import position
 from meepo2_cdc.records.position import LogPosition, MariadbGtidSet, MysqlGtidSet, file_number, gtid_set
 
 A, B = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "6c7aecc0-e7df-11f1-8e3e-02fc00000001"
 NAMES = (A, B, f"{A}:tag", f"{A}:other_tag")
+
+
+@pytest.fixture(autouse=True, scope="module", params=[1, 32])
+def _many_and_few_recent(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How many intervals are not shared between copies; few, so that small sets have others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(position, "_RECENT", request.param)
+        yield
+
 
 intervals = st.tuples(st.sampled_from(NAMES), st.integers(1, 60), st.integers(0, 8))
 steps = st.lists(intervals, max_size=30)
@@ -127,6 +139,21 @@ def test_what_is_no_set_is_refused(text: str):
     """A set that lost a part begins too early or too late."""
     with pytest.raises(ValueError, match=r"."):
         MysqlGtidSet(text)
+
+
+def test_a_set_of_many_intervals_costs_a_commit_no_more_than_one_of_few():
+    """A source that many servers write to by turns would be captured slower and slower."""
+    gtids = MysqlGtidSet(f"{A}:" + ":".join(f"{3 * n + 1}-{3 * n + 2}" for n in range(10_000)))
+    tracemalloc.start()
+    try:
+        copy = gtids.copy()
+        assert tracemalloc.get_traced_memory()[1] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert copy == gtids
+    gtids.add(f"{A}:3")
+    assert f"{A}:3" not in copy
+    assert str(gtids).startswith(f"{A}:1-5:7-8:")
 
 
 def test_the_usual_next_transaction_needs_no_search():

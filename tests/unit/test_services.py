@@ -98,7 +98,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(capsys: pytest.Capt
     with pytest.raises(SystemExit) as refusal:
         command_line.main(["up", "mysq?"])
     assert refusal.value.code == 2
-    assert "no server 'mysq'; there are: mysql, mysql9, mariadb, kafka, registry" in capsys.readouterr().err
+    assert "no server 'mysq'; there are: mysql, mysql9, mariadb, mariadb11, kafka, registry" in capsys.readouterr().err
 
     with pytest.raises(ValueError, match="no server 'mysq'; there are: mysql, "):
         addresses.address("mysq")

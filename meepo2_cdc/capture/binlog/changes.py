@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import cast
 from uuid import UUID
 
 import structlog
 
-from meepo2_cdc.capture.binlog import compressed, row_events
+from meepo2_cdc.capture.binlog import compressed, row_events, savepoints
 from meepo2_cdc.capture.binlog import events as ev
-from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, Event, EventStream
+from meepo2_cdc.capture.binlog.lost_tables import warn_of_lost
+from meepo2_cdc.capture.binlog.place import LogPlace
+from meepo2_cdc.capture.binlog.stream import Event, EventStream
 from meepo2_cdc.capture.binlog.tables import Catalog
 from meepo2_cdc.capture.binlog.transactions import (
     BEGAN,
@@ -28,12 +30,12 @@ from meepo2_cdc.capture.binlog.transactions import (
     Since,
     Transaction,
     Truncate,
-    Undecided,
 )
 from meepo2_cdc.capture.binlog.unreadable import Unreadable
-from meepo2_cdc.capture.filter import TableFilter
+from meepo2_cdc.capture.binlog.xa import XaTransactions
 from meepo2_cdc.errors import PositionLost, UnreadableData
-from meepo2_cdc.records.position import GtidSet, LogPosition, MariadbGtidSet, MysqlGtidSet
+from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.table_filter import TableFilter
 
 log = structlog.get_logger()
 
@@ -41,13 +43,6 @@ _UNREADABLE = {
     ev.EXECUTE_LOAD_QUERY: "a LOAD DATA statement in statement format",
     ev.INCIDENT: "an incident: the server says that its log has lost changes here",
 }
-
-
-class _Prepared(NamedTuple):
-    """An XA transaction that waits for its decision: its rows, and where to read them again."""
-
-    rows: list[Rows]
-    begins: Undecided
 
 
 class ChangeReader:
@@ -68,23 +63,20 @@ class ChangeReader:
         learn_gtids: bool,
         skip_unreadable: bool,
     ) -> None:
-        self._file, self._offset = position.file, position.offset
-        # a set of its own: `since` may hold the same one, as the place of an undecided XA transaction
-        self._gtids = None if position.gtids is None else position.gtids.copy()
+        self._place = LogPlace(position, learns=learn_gtids)
         self._skip_gtid, self._skip_rows = position.gtid, position.rows_done
-        self._learns_gtids = learn_gtids and position.gtids is None
         self._tables = tables
         self._catalog = catalog
         self._since: Since | None = since
         self._transaction: Transaction | None = None
-        self._prepared: dict[str, _Prepared] = {}
+        self._xa = XaTransactions(self)
         self._uuids: dict[bytes, str] = {}
-        self._unreadable = Unreadable(self._place, skip=skip_unreadable)
+        self._unreadable = Unreadable(self._where, skip=skip_unreadable)
         self._row_events = row_events.RowEvents(tables, catalog, self._unreadable)
         self.committed_us: int | None = None
         self._handlers: dict[int, Callable[[Event], Iterable[Change]]] = {
             ev.GTID: self._on_gtid,
-            ev.ANONYMOUS_GTID: self._on_gtid,
+            ev.ANONYMOUS_GTID: self._on_anonymous_gtid,
             ev.TAGGED_GTID: self._on_tagged_gtid,
             ev.MARIADB_GTID: self._on_mariadb_gtid,
             ev.QUERY: self._on_query,
@@ -93,14 +85,13 @@ class ChangeReader:
             **dict.fromkeys(row_events.KINDS, self._on_rows),
             **dict.fromkeys(ev.MARIADB_COMPRESSED_ROWS, lambda event: self._on_rows(compressed.plain_rows(event))),
             ev.TRANSACTION_PAYLOAD: self._on_payload,
-            ev.XID: self._on_end,
-            ev.XA_PREPARE: self._on_xa_prepare,
+            ev.XID: self.end,
+            ev.XA_PREPARE: lambda event: self._xa.on_prepare(event, self._transaction),
             ev.ROTATE: self._on_rotate,
             ev.HEARTBEAT: self._on_heartbeat,
-            ev.PREVIOUS_GTIDS: self._on_previous_gtids,
-            ev.MARIADB_GTID_LIST: self._on_mariadb_gtid_list,
-            ev.FORMAT_DESCRIPTION: self._on_passed_over,
-            **dict.fromkeys(ev.PASSED_OVER, self._on_passed_over),
+            ev.PREVIOUS_GTIDS: self._on_earlier_gtids,
+            ev.MARIADB_GTID_LIST: self._on_earlier_gtids,
+            **dict.fromkeys((ev.FORMAT_DESCRIPTION, *ev.PASSED_OVER), self._on_passed_over),
             **dict.fromkeys(_UNREADABLE, self._on_unreadable),
         }
 
@@ -109,15 +100,15 @@ class ChangeReader:
         """What is done: published, or never wanted."""
         if self._since is not None and self._since.published is not None:
             return self._since.published  # what is read again is not yet past it
-        return replace(self.reading, undecided=self._undecided())
+        return replace(self.reading, undecided=self._xa.undecided(self.committed_us or 0))
 
     @property
     def reading(self) -> Position:
         """Where a new stream must begin: before the transaction in progress."""
-        transaction = self._transaction
-        gtids = None if self._gtids is None else self._gtids.copy()
+        transaction, place = self._transaction, self._place
+        gtids = place.copy_of_gtids()
         if transaction is None:
-            return Position(self._file, self._offset, gtids, self._skip_gtid, self._skip_rows)
+            return Position(place.file, place.offset, gtids, self._skip_gtid, self._skip_rows)
         if not transaction.wanted:  # the rows that are published are those of a transaction that is yet to come
             return Position(transaction.file, transaction.position, gtids, self._skip_gtid, self._skip_rows)
         rows_done = max(transaction.rows, self._skip_rows)
@@ -126,15 +117,7 @@ class ChangeReader:
 
     def has_reached(self, end: LogPosition) -> bool:
         """Whether all before `end` is done.  Cheap: asked once a transaction."""
-        if self._transaction is not None or self._skip_rows or not self._file:
-            return False
-        if self._file == end.file:
-            return self._offset >= end.offset
-        return LogPosition(self._file, self._offset).order >= end.order
-
-    def _undecided(self) -> Undecided | None:
-        # prepared transactions are kept in the order in which they came
-        return next((prepared.begins for prepared in self._prepared.values()), None)
+        return self._transaction is None and not self._skip_rows and self._place.has_reached(end)
 
     def changes(self, stream: EventStream) -> Iterator[Change]:
         """Changes from the stream, which must begin at `reading`; ENDED after each transaction."""
@@ -151,7 +134,7 @@ class ChangeReader:
     def _restart(self) -> None:
         """A new stream sends the transaction in progress again, from its beginning."""
         reading = self.reading
-        self._file, self._offset = reading.file, reading.offset
+        self._place.file, self._place.offset = reading.file, reading.offset
         self._skip_gtid, self._skip_rows = reading.gtid, reading.rows_done
         self._transaction = None
         self._row_events.forget_tables()
@@ -159,11 +142,19 @@ class ChangeReader:
     # -- transactions
 
     def _on_gtid(self, event: Event) -> Iterable[Change]:
+        if self._place.told is not None:
+            self._place.adopt_told()
         found = ev.read_gtid(event.buf, event.start, event.end)
-        gtid = f"{self._uuid(found.server)}:{found.number}" if event.kind == ev.GTID else None
-        return self._begin(event, gtid, found.committed_us, found.here_us)
+        return self._begin(event, f"{self._uuid(found.server)}:{found.number}", found.committed_us, found.here_us)
+
+    def _on_anonymous_gtid(self, event: Event) -> Iterable[Change]:
+        self._place.at_anonymous()
+        found = ev.read_gtid(event.buf, event.start, event.end)
+        return self._begin(event, None, found.committed_us, found.here_us)
 
     def _on_tagged_gtid(self, event: Event) -> Iterable[Change]:
+        if self._place.told is not None:
+            self._place.adopt_told()
         found, tag = ev.read_tagged_gtid(event.buf, event.start)
         name = self._uuid(found.server) + (f":{tag}" if tag else "")
         return self._begin(event, f"{name}:{found.number}", found.committed_us, found.here_us)
@@ -189,10 +180,12 @@ class ChangeReader:
         is_open: bool = False,
         xa: str | None = None,
     ) -> Iterable[Change]:
-        start = self._unwrapped(event.end_position) - event.size
+        if self._transaction is not None and self._transaction.wanted:
+            self.refuse(event, "a transaction without an end: another one begins before it is over")
         event_us = event.timestamp * 1_000_000
+        place = self._place
         transaction = Transaction(
-            gtid, committed_us or event_us, here_us or event_us, self._file, start, is_open, xa=xa
+            gtid, committed_us or event_us, here_us or event_us, place.file, place.begin_of(event), is_open, xa=xa
         )
         waited = self._since is not None
         if self._since is not None and self._since.admits(transaction):
@@ -210,9 +203,10 @@ class ChangeReader:
 
     def _refuse_another_history(self, published: Position | None) -> None:
         """What is read again must be all that is published: the dump began before, so the server did not compare."""
-        if published is not None and self._gtids is not None and self._gtids != published.gtids:
+        gtids = self._place.gtids
+        if published is not None and None not in (gtids, published.gtids) and gtids != published.gtids:
             raise PositionLost(
-                f"published are {published.gtids}, but the source goes on behind {self._gtids}",
+                f"published are {published.gtids}, but the source goes on behind {gtids}",
                 fix="Point source.dsn at the server that was read before, or at a replica that keeps its commit order.",
             )
 
@@ -222,17 +216,29 @@ class ChangeReader:
             self._begin(event, None)
         return cast(Transaction, self._transaction)
 
-    def _on_end(self, event: Event) -> Iterable[Change]:
-        transaction = self._transaction
+    def end(self, event: Event) -> Iterable[Change]:
+        """The transaction in progress, if there is one, is over behind this event."""
+        transaction, place = self._transaction, self._place
         if transaction is not None:
-            if transaction.gtid is not None and self._gtids is not None:
-                self._gtids.add(transaction.gtid)
+            if transaction.savepoints is not None and transaction.held and transaction.xa is None:
+                return self._end_behind_held(event, transaction)
+            if transaction.gtid is not None and place.gtids is not None:
+                place.gtids.add(transaction.gtid)
             self.committed_us = transaction.committed_us
             self._transaction = None
             if transaction.wanted:
                 self._skip_gtid, self._skip_rows = None, 0
-        self._offset = self._unwrapped(event.end_position)
+        place.offset = place.unwrapped(event.end_position)
         return (ENDED,)
+
+    def _end_behind_held(self, event: Event, transaction: Transaction) -> Iterator[Change]:
+        yield from self._give_held(transaction)
+        yield from self.end(event)
+
+    def _give_held(self, transaction: Transaction) -> Iterator[Change]:
+        held, transaction.held = transaction.held, []
+        for rows in held:
+            yield from self.give(rows._replace(first_row=transaction.rows))
 
     def _on_payload(self, event: Event) -> Iterator[Change]:
         events = compressed.payload_events(event)
@@ -241,7 +247,7 @@ class ChangeReader:
                 inner = next(events, None)
             except UnreadableData as error:
                 self._unreadable.note(event, error)
-                yield from self._on_end(event)
+                yield from self.end(event)
                 return
             if inner is None:
                 return
@@ -269,15 +275,15 @@ class ChangeReader:
         words = ev.first_words(statement)
         transaction = self._transaction_of(event)
         if words[:1] == ("XA",):
-            return self._on_xa(event, transaction, words[1:], statement)
+            return self._xa.on_statement(event, transaction, words[1:], statement)
         if words == ("COMMIT",):
-            return self._on_end(event)
+            return self.end(event)
         if words == ("ROLLBACK",):
             return self._on_rollback(event, transaction)
         if words[:1] in (("SAVEPOINT",), ("ROLLBACK",), ("RELEASE",)):
-            return ()
-        if transaction.wanted and ev.changes_rows(statement):
-            self._refuse(event, f"a statement as text, {words[0]} ... (binlog_format was not ROW in that session)")
+            return self._on_savepoint(event, transaction, words[0], statement)
+        if transaction.wanted and ev.changes_rows(statement) and self._may_be_captured(event):
+            self.refuse(event, f"a statement as text, {words[0]} ... (binlog_format was not ROW in that session)")
         partitioned = ev.table_of_partition_change(schema, statement)
         truncated = ev.truncated_table(schema, statement) or partitioned
         if truncated is None:
@@ -286,65 +292,39 @@ class ChangeReader:
             if partitioned is not None:
                 log.warning(
                     "Partitions of a table changed: a truncate tells of rows that it lost, nothing of rows that it got",
-                    table=".".join(partitioned), at=self._place(),
+                    table=".".join(partitioned), at=self._where(),
                 )  # fmt: skip
             return self._on_truncate(event, *truncated, transaction)
-        log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._place())
-        return () if transaction.open else self._on_end(event)
+        if transaction.wanted:
+            warn_of_lost(schema, statement, self._tables, self._where())
+        log.debug("A definition changed", statement=" ".join(words), schema=schema, at=self._where())
+        return () if transaction.open else self.end(event)
+
+    def _may_be_captured(self, event: Event) -> bool:
+        """Whether a statement that changes rows may change captured ones, as far as the server tells."""
+        schemas = ev.updated_schemas(event.buf, event.start)
+        return schemas is None or any(self._tables.may_pass_in(schema) for schema in schemas)
 
     def _on_truncate(self, event: Event, schema: str, table: str, transaction: Transaction) -> Iterator[Change]:
         transaction.rows += 1
         if transaction.rows > self._skip_rows:
             yield Truncate(schema, table, transaction)
         if not transaction.open:
-            yield from self._on_end(event)
+            yield from self.end(event)
 
     def _on_rollback(self, event: Event, transaction: Transaction) -> Iterable[Change]:
+        transaction.held.clear()
         if transaction.rows:
-            self._refuse(event, "a transaction that was rolled back although its rows are in the log")
-        return self._on_end(event)
+            self.refuse(event, "a transaction that was rolled back although its rows are in the log")
+        return self.end(event)
 
-    # -- XA: the rows are in the log at the prepare, the decision comes later or never
-
-    def _on_xa(self, event: Event, transaction: Transaction, verb: tuple[str, ...], statement: str) -> Iterable[Change]:
-        xid = ev.xid_of(statement)
-        if verb in (("START",), ("BEGIN",)):
-            transaction.open, transaction.xa = True, xid
-        elif verb == ("COMMIT",):
-            return self._on_xa_commit(event, transaction, xid)
-        elif verb == ("ROLLBACK",):
-            self._prepared.pop(xid, None)
-        return () if transaction.open else self._on_end(event)
-
-    def _on_xa_prepare(self, event: Event) -> Iterable[Change]:
-        transaction = self._transaction
-        if transaction is None or transaction.xa is None:
-            return self._on_end(event)
-        if ev.is_one_phase(event.buf, event.start):  # XA COMMIT ... ONE PHASE: no decision is left
-            return self._give_held(event, transaction, transaction.held)
-        reading = self.reading
-        begins = Undecided(reading.file, reading.offset, reading.gtids)
-        self._prepared[transaction.xa] = _Prepared(transaction.held, begins)
-        return self._on_end(event)
-
-    def _on_xa_commit(self, event: Event, transaction: Transaction, xid: str) -> Iterator[Change]:
-        prepared = self._prepared.get(xid)
-        if prepared is None and transaction.wanted:
-            self._refuse(
-                event,
-                f"the commit of the XA transaction {xid}, whose prepare was before the capture's start",
-            )
-        yield from self._give_held(event, transaction, prepared.rows if prepared else [], xid)
-
-    def _give_held(
-        self, event: Event, transaction: Transaction, held: list[Rows], xid: str | None = None
-    ) -> Iterator[Change]:
-        """Rows that were held belong to the transaction that decides, whose time and position they get."""
-        for rows in held if transaction.wanted else ():
-            yield from self._give(rows._replace(transaction=transaction, first_row=transaction.rows))
-        if xid is not None:
-            self._prepared.pop(xid, None)  # only now: a checkpoint between the rows must still point back to them
-        yield from self._on_end(event)
+    def _on_savepoint(self, event: Event, transaction: Transaction, verb: str, statement: str) -> Iterable[Change]:
+        name = ev.savepoint_of(statement)
+        if verb == "SAVEPOINT":
+            savepoints.set_savepoint(transaction, name)
+        elif verb == "ROLLBACK" and not savepoints.go_back(transaction, name):
+            self.refuse(event, f"ROLLBACK TO {name} behind rows that it undid, which may be published by now")
+        return ()
 
     # -- rows
 
@@ -361,12 +341,16 @@ class ChangeReader:
         if rows.transaction.xa is not None:
             rows.transaction.held.append(rows)
             return ()
-        return self._give(rows)
+        if rows.transaction.savepoints is not None:
+            return () if savepoints.hold(rows.transaction, rows) else self._give_held(rows.transaction)
+        return self.give(rows)
 
-    def _give(self, rows: Rows) -> Iterable[Change]:
+    def give(self, rows: Rows) -> Iterable[Change]:
         """Counts the rows, and leaves out those that are published."""
         first, count = rows.first_row, rows.row_count
         rows.transaction.rows += count
+        if rows.layout.skipped is not None:
+            return ()
         if first < self._skip_rows:
             rows = rows.without_first(min(self._skip_rows - first, count))
         return (rows,) if rows.keys else ()
@@ -374,66 +358,42 @@ class ChangeReader:
     # -- the log itself
 
     def _on_rotate(self, event: Event) -> Iterable[Change]:
-        file, offset = ev.read_rotate(event.buf[event.start : event.end])
-        if file != self._file:
-            self._file, self._offset = file, offset
+        self._place.rotate(event)
         self._row_events.forget_tables()
         return ()
 
     def _on_heartbeat(self, event: Event) -> Iterable[Change]:
-        """Sent in the place of events: all before it was sent, or was in the set that we already had."""
         if self._transaction is None and event.end_position:
-            file = event.buf[event.start : event.end].decode()
-            offset = self._unwrapped(event.end_position)
-            if LogPosition(file, offset).order > LogPosition(self._file, self._offset).order:
-                self._file, self._offset = file, offset
+            self._place.heartbeat(event)
         return (IDLE,)
 
-    def _on_previous_gtids(self, event: Event) -> Iterable[Change]:
-        if self._learns_gtids:
-            found = MysqlGtidSet()
-            for name, first, last in ev.read_previous_gtids(event.buf[event.start : event.end]):
-                found.add_interval(name, first, last)
-            self._learn(found)
+    def _on_earlier_gtids(self, event: Event) -> Iterable[Change]:
+        self._place.learn(event)
         return self._on_passed_over(event)
-
-    def _on_mariadb_gtid_list(self, event: Event) -> Iterable[Change]:
-        if self._learns_gtids:
-            found = MariadbGtidSet()
-            for domain, server, number in ev.read_mariadb_gtid_list(event.buf[event.start : event.end]):
-                found.add(f"{domain}-{server}-{number}")
-            self._learn(found)
-        return self._on_passed_over(event)
-
-    def _learn(self, gtids: GtidSet) -> None:
-        self._gtids, self._learns_gtids = gtids, False
 
     def _on_passed_over(self, event: Event) -> Iterable[Change]:
-        if self._transaction is None and event.end_position and not event.flags & ARTIFICIAL:
-            self._offset = self._unwrapped(event.end_position)
+        if self._transaction is None:
+            self._place.pass_over(event)
         return ()
 
     def _on_unknown(self, event: Event) -> Iterable[Change]:
         if not event.flags & ev.IGNORABLE:
-            self._refuse(event, f"an event of type {event.kind}, unknown to this version")
+            self.refuse(event, f"an event of type {event.kind}, unknown to this version")
         return self._on_passed_over(event)
 
     def _on_unreadable(self, event: Event) -> Iterable[Change]:
-        if self._transaction is None or self._transaction.wanted:
-            self._refuse(event, _UNREADABLE[event.kind])
-        return ()
+        transaction = self._transaction
+        if transaction is None or transaction.wanted:
+            self.refuse(event, _UNREADABLE[event.kind])
+        return () if transaction is None or transaction.open else self.end(event)
 
-    def _refuse(self, event: Event, what: str) -> None:
+    def refuse(self, event: Event, what: str) -> None:
+        """Raises UnreadableData; returns when such events are to be passed over."""
         self._unreadable.note(event, UnreadableData(f"the log holds {what}"))
 
-    def _place(self) -> str:
+    def _where(self) -> str:
         transaction = self._transaction
         if transaction is None:
-            return f"{self._file}:{self._offset}"
+            return f"{self._place.file}:{self._place.offset}"
         gtid = f" (transaction {transaction.gtid})" if transaction.gtid else ""
         return f"{transaction.file}:{transaction.position}{gtid}"
-
-    def _unwrapped(self, end_position: int) -> int:
-        """Positions travel in 32 bits; files may be larger."""
-        found = self._offset & ~0xFFFFFFFF | end_position
-        return found if found >= self._offset or not self._offset >> 31 else found + (1 << 32)

@@ -11,18 +11,19 @@ import socket
 import ssl
 import struct
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pymysql
-from pymysql.constants import CR, ER
+from pymysql.constants import CR
 from pymysqlreplication import BinLogStreamReader
 
 from meepo2_cdc.capture.binlog.events import encoded_gtid_set
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import ConfigError, Error, Fenced, PositionLost, SourceUnavailable, UnreadableData
 from meepo2_cdc.records.position import MysqlGtidSet
+from meepo2_cdc.source_address import tls_arguments
 
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 ER_MARIADB_SAME_SERVER_ID = 4052
@@ -36,12 +37,17 @@ WAYS_OUT = (
     "  then bring the targets up to date from the source."
 )
 _GTIDS_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8  # packet header, command, flags, server id, size and name of the file, position
-_DENIED = (
-    ER.ACCESS_DENIED_ERROR,
-    ER.DBACCESS_DENIED_ERROR,
-    ER.SPECIFIC_ACCESS_DENIED_ERROR,
-    ER.TABLEACCESS_DENIED_ERROR,
-)
+# what a person must change (MySQL, "Server Error Message Reference"; MariaDB, "Error Codes")
+_REFUSED = frozenset((
+    1044, 1045, 1049, 1130, 1142, 1143, 1227, 1251, 1275, 1370, 1524, 1698, 1820, 1862, 3118, 3159, 3955, 4151,
+    CR.CR_AUTH_PLUGIN_CANNOT_LOAD, CR.CR_AUTH_PLUGIN_ERR,
+))  # fmt: skip
+# what passes: too many connections, a server or a proxy that starts or ends, one that is short of something
+_PASSING = frozenset((
+    0, 1037, 1038, 1040, 1041, 1042, 1043, 1047, 1053, 1077, 1078, 1079, 1080, 1105, 1129, 1135, *range(1152, 1162),
+    1184, 1203, 1205, 1213, 1226, 1317, 1836, 1927, 3024, 3032, 3168, 3169, 4031, 9001, 9002,
+    *range(2000, 2100),
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,16 @@ class Dump:
 
 def connect(source: SourceSettings) -> pymysql.Connection[Any]:
     """A connection for questions; raises ConfigError for refused access, SourceUnavailable else."""
+    return _connected(pymysql.Connection, source)
+
+
+_C = TypeVar("_C", bound="pymysql.Connection[Any]")
+
+
+def _connected(kind: Callable[..., _C], source: SourceSettings) -> _C:
     address = source.address
     try:
-        connection = pymysql.connect(**_arguments(source))
+        connection = kind(**_arguments(source))
     except (pymysql.err.MySQLError, OSError) as error:
         raise translated(error, f"{address.host}:{address.port}") from error
     if source.tls_mode not in ("disabled", "preferred") and not isinstance(_socket_of(connection), ssl.SSLSocket):
@@ -82,34 +95,75 @@ def connect(source: SourceSettings) -> pymysql.Connection[Any]:
     return connection
 
 
+class DumpLink:
+    """
+    A connection that is going to be a dump: until it is, the server on it can be asked.
+
+    What was found out of the server of `identity` while this is open holds for the dump: one that was restarted
+    meanwhile, or took the place of another, is not the one that this connection leads to.
+    """
+
+    def __init__(self, source: SourceSettings) -> None:
+        self._source = source
+        self._connection = _connected(_DumpConnection, source)
+        try:
+            self.identity = variable(self._connection, "server_uuid") or variable(self._connection, "server_id") or ""
+            self._checksum_bytes = _agree_on_checksums(self._connection)
+        except (pymysql.err.MySQLError, OSError) as error:
+            self.close()
+            raise translated(error, str(source.address)) from error
+
+    def close(self) -> None:
+        self._connection._force_close()  # type: ignore[attr-defined]  # the stubs know the public names only
+
+    def begin(self, server_id: int, flavor: str, start: DumpPosition) -> Dump:
+        """The server's log from `start` on; raises as `connect`, and PositionLost when it cannot be given."""
+        by_gtids = start.gtid_set is not None
+        self._connection.gtid_set = start.gtid_set or ""
+        replica = _Replica(
+            connection_settings=_arguments(self._source),
+            server_id=server_id,
+            blocking=True,
+            resume_stream=True,
+            log_file=None if by_gtids else start.file,
+            log_pos=None if by_gtids else start.position,
+            auto_position=start.gtid_set if flavor == "mariadb" or not by_gtids else _PLACEHOLDER,
+            # python-mysql-replication ignores file and position when it knows of MariaDB
+            is_mariadb=flavor == "mariadb" and by_gtids,
+            report_slave=("meepo2-cdc", "", "", 0),
+            slave_uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"meepo2-cdc:{server_id}")),
+            slave_heartbeat=self._source.heartbeat_seconds,
+            enable_logging=False,
+            pymysql_wrapper=lambda **_: self._connection,
+        )
+        try:
+            return Dump(replica.open(), self._checksum_bytes)
+        except (pymysql.err.MySQLError, OSError) as error:
+            raise translated(error, str(self._source.address)) from error
+
+
+def _agree_on_checksums(connection: pymysql.Connection[Any]) -> int:
+    """
+    Bytes of the checksum of the dump's first events; behind these each file says what its events have.
+
+    Said also where the server makes none now: to who says nothing it refuses its files that have some (MySQL
+    sql/rpl_binlog_sender.cc, MariaDB sql/sql_repl.cc), and python-mysql-replication then says nothing.
+    """
+    now = variable(connection, "binlog_checksum")
+    if now is not None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET @master_binlog_checksum = %s", (now,))
+    return 0 if now in (None, "NONE") else 4
+
+
 def open_dump(source: SourceSettings, server_id: int, flavor: str, start: DumpPosition) -> Dump:
-    """The server's log from `start` on; raises as `connect`, and PositionLost when it cannot be given."""
-    probe = connect(source)  # says clearly what is wrong, if anything is
+    """The log of whatever server the address leads to; raises as DumpLink does."""
+    link = DumpLink(source)
     try:
-        checksum_bytes = 0 if variable(probe, "binlog_checksum") == "NONE" else 4
-    finally:
-        probe.close()
-    by_gtids = start.gtid_set is not None
-    replica = _Replica(
-        connection_settings=_arguments(source),
-        server_id=server_id,
-        blocking=True,
-        resume_stream=True,
-        log_file=None if by_gtids else start.file,
-        log_pos=None if by_gtids else start.position,
-        auto_position=start.gtid_set if flavor == "mariadb" or not by_gtids else _PLACEHOLDER,
-        # python-mysql-replication ignores file and position when it knows of MariaDB
-        is_mariadb=flavor == "mariadb" and by_gtids,
-        report_slave=("meepo2-cdc", "", "", 0),
-        slave_uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"meepo2-cdc:{server_id}")),
-        slave_heartbeat=source.heartbeat_seconds,
-        enable_logging=False,
-        pymysql_wrapper=partial(_DumpConnection, start.gtid_set or ""),
-    )
-    try:
-        return Dump(replica.open(), checksum_bytes)
-    except (pymysql.err.MySQLError, OSError) as error:
-        raise translated(error, str(source.address)) from error
+        return link.begin(server_id, flavor, start)
+    except Error:
+        link.close()
+        raise
 
 
 def _socket_of(connection: pymysql.Connection[Any]) -> socket.socket:
@@ -121,15 +175,15 @@ _PLACEHOLDER = "00000000-0000-0000-0000-000000000001:1"
 
 
 class _DumpConnection(pymysql.Connection):
-    """Puts the GTID set into the dump command: python-mysql-replication cannot encode sets with tags."""
+    """
+    Puts `gtid_set` into the dump command: python-mysql-replication cannot encode sets with tags, nor one that is empty.
+    """
 
-    def __init__(self, gtid_set: str, **arguments: Any) -> None:
-        self._gtid_set = gtid_set
-        super().__init__(**arguments)
+    gtid_set = ""
 
     def _write_bytes(self, data: bytes) -> None:
         if data[4] == COM_BINLOG_DUMP_GTID:
-            gtids = encoded_gtid_set(MysqlGtidSet(self._gtid_set))
+            gtids = encoded_gtid_set(MysqlGtidSet(self.gtid_set))
             command = data[4:_GTIDS_AT] + struct.pack("<I", len(gtids)) + gtids
             data = struct.pack("<I", len(command)) + command
         super()._write_bytes(data)  # type: ignore[misc]  # the stubs know the public names only
@@ -164,31 +218,15 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
         "write_timeout": ANSWER_SECONDS,
         "charset": "utf8mb4",
         "autocommit": True,
-        **_tls(source),
+        **tls_arguments(source),
     }
-
-
-def _tls(source: SourceSettings) -> dict[str, Any]:
-    if source.tls_mode == "disabled":
-        return {"ssl_disabled": True}
-    if source.tls_mode == "preferred" and source.tls_cert is None:
-        return {}
-    try:
-        context = ssl.create_default_context(cafile=source.tls_ca)
-        if source.tls_cert is not None:
-            context.load_cert_chain(source.tls_cert, source.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the TLS files of [source] cannot be used: {error}") from error
-    context.check_hostname = source.tls_mode == "verify_identity"
-    context.verify_mode = ssl.CERT_REQUIRED if source.tls_mode.startswith("verify") else ssl.CERT_NONE
-    return {"ssl": context}
 
 
 def translated(error: Exception, server: str) -> Error:
     """What an error of PyMySQL or of the dump means for the capture."""
     code, text = (*error.args, "", "")[:2] if isinstance(error, pymysql.err.MySQLError) else (0, str(error))
     text = str(text) or type(error).__name__
-    if code in _DENIED or (code == ER_MASTER_FATAL_ERROR_READING_BINLOG and "denied" in text):
+    if code in _REFUSED or (code == ER_MASTER_FATAL_ERROR_READING_BINLOG and "denied" in text):
         return ConfigError(
             f"{server} refuses the capture: {text}",
             fix="Check user and password; the grants needed are printed by: meepo2-cdc check",
@@ -199,7 +237,7 @@ def translated(error: Exception, server: str) -> Error:
         return _same_server_id(text, server)
     if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text:
         return ConfigError(f"the TLS connection to {server} failed: {text}", fix="See tls_mode and tls_ca in [source].")
-    if code in (0, CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST) or 1000 <= int(code or 0) < 2100:
+    if code in _PASSING:
         return SourceUnavailable(f"{server} does not answer: {text}")
     return Error(f"{server} answered with error {code}: {text}")
 

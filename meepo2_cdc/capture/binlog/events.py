@@ -199,25 +199,47 @@ def read_query(buf: bytes, start: int, end: int, text: Callable[[int, bytes], st
         return schema, statement.decode("utf-8", "replace") if collation is None else text(collation, statement)
 
 
-_CHARSET_STATUS = 4
-_STATUS_BYTES = {0: 4, 1: 8, 3: 4}
-_STATUS_STRINGS = (5, 6)
+_CHARSET_STATUS, _INVOKER_STATUS, _UPDATED_SCHEMAS_STATUS = 4, 11, 12
+_TOO_MANY_SCHEMAS = 254
+_STATUS_BYTES = {0: 4, 1: 8, 3: 4, 4: 6, 7: 2, 8: 2, 9: 8, 10: 4, 13: 3, 16: 1, 17: 8, 18: 2, 19: 1, 20: 1}
+_STATUS_STRINGS = {5: 1, 6: 1, _INVOKER_STATUS: 2}
+
+
+def _status(status: bytes, wanted: int) -> bytes | None:
+    """
+    What follows a code among the status variables of a query event, as long as all in front of it are known.
+
+    Format: libbinlogevents statement_events.h, Query_event; strings have their length in front.
+    """
+    at = 0
+    while at + 1 < len(status) and (code := status[at]) != wanted:
+        at += 1
+        for _ in range(_STATUS_STRINGS.get(code, 0)):
+            at += 1 + (status[at] if at < len(status) else 0)
+        if code not in _STATUS_STRINGS and code not in _STATUS_BYTES:
+            return None
+        at += _STATUS_BYTES.get(code, 0)
+    return status[at + 1 :] or None
 
 
 def _session_collation(status: bytes) -> int | None:
-    """From the status variables of a query event, where what stands in front of it is of known size (log_event.cc)."""
-    at = 0
-    while at + 3 <= len(status):
-        code, at = status[at], at + 1
-        if code == _CHARSET_STATUS:
-            return status[at] | status[at + 1] << 8
-        if code in _STATUS_STRINGS:
-            at += 1 + status[at]
-        elif code in _STATUS_BYTES:
-            at += _STATUS_BYTES[code]
-        else:
-            break
-    return None
+    found = _status(status, _CHARSET_STATUS)
+    return found[0] | found[1] << 8 if found and len(found) > 1 else None
+
+
+def updated_schemas(buf: bytes, start: int) -> tuple[str, ...] | None:
+    """
+    The schemas in which the statement of a query event may have changed rows, through triggers and functions too.
+
+    MySQL names them, so that its replicas can apply statements on different schemas at once.  None where it does not,
+    as on MariaDB, or where there are too many.
+    """
+    status = buf[start + 13 : start + 13 + (buf[start + 11] | buf[start + 12] << 8)]
+    found = _status(status, _UPDATED_SCHEMAS_STATUS)
+    if found is None or found[0] in (0, _TOO_MANY_SCHEMAS):
+        return None
+    names = found[1:].split(b"\0", found[0])
+    return tuple(name.decode("utf-8", "replace") for name in names[:-1]) if len(names) > found[0] else None
 
 
 def ended_s(buf: bytes, start: int, began_s: int, committed_us: int) -> float:
@@ -293,6 +315,15 @@ def table_of_partition_change(schema: str, statement: str) -> tuple[str, str] | 
     """Schema and table of a bare ALTER TABLE that takes rows away or brings rows, none of which is in the log."""
     found = _PARTITION_CHANGE.match(statement)
     return None if found is None else _named(schema, found)
+
+
+_LAST_NAME = re.compile(rf"{_NAME}\s*;?\s*\Z")
+
+
+def savepoint_of(statement: str) -> str:
+    """The name in SAVEPOINT and ROLLBACK TO, in small letters, since case does not matter in it."""
+    found = _LAST_NAME.search(statement)
+    return _unquoted(found[1]).lower() if found else ""
 
 
 _XID = re.compile(r"X'[0-9a-f]*',\s*X'[0-9a-f]*',\s*\d+", re.IGNORECASE)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meepo2_cdc.capture.binlog.server import SourceServer
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.table_filter import TableFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ _WANTED = {
     # name: (values that will do, value to set, needs a restart)
     "log_bin": (("ON",), "ON", True),
     "binlog_format": (("ROW",), "ROW", False),
-    "binlog_row_image": (("FULL", "NOBLOB"), "FULL", False),
+    "binlog_row_image": (("FULL", "NOBLOB", "FULL_NODUP"), "FULL", False),
 }
 
 
@@ -132,6 +132,14 @@ def _keys(server: SourceServer, tables: TableFilter) -> Iterator[Finding]:
         bool(captured),
         advice=True,
         fix="No table matches now, or none that this account may see:  GRANT SELECT ON *.* TO ...",
+    )
+    ghosts = sorted(f"{row['s']}.{row['t']}" for row in rows if tables.is_ghost(str(row["s"]), str(row["t"])))
+    yield Finding(
+        "online-ddl",
+        f"{len(ghosts)} tables left out for their names" + (f": {', '.join(ghosts[:20])}" if ghosts else ""),
+        not ghosts,
+        advice=True,
+        fix="They look like the copies of gh-ost and pt-online-schema-change.  To capture one, name it in tables.",
     )
     yield Finding(
         "primary-keys",

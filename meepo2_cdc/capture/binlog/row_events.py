@@ -12,13 +12,13 @@ import structlog
 
 from meepo2_cdc.capture.binlog import events as ev
 from meepo2_cdc.capture.binlog.stream import Event
-from meepo2_cdc.capture.binlog.tables import Catalog, TableGone, TableLayout, layout_of, lenenc, names_of
+from meepo2_cdc.capture.binlog.tables import Catalog, TableGone, TableLayout, columns_of, layout_of, lenenc, names_of
 from meepo2_cdc.capture.binlog.transactions import Rows, Transaction
 from meepo2_cdc.capture.binlog.unreadable import Unreadable
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.observe import metrics
 from meepo2_cdc.records import Action
+from meepo2_cdc.table_filter import TableFilter
 
 log = structlog.get_logger()
 _u2 = struct.Struct("<H").unpack_from
@@ -34,7 +34,11 @@ KINDS = {
     ev.DELETE_ROWS_V1: (Action.DELETE, 1, False),
 }
 _FILTERED = None
-NO_KEY = "no-primary-key"
+NO_KEY, ONLINE_DDL = "no-primary-key", "online-ddl"
+_NEVER_COUNTED = (NO_KEY, ONLINE_DDL)
+_GHOST = UnreadableData(
+    "its name is that of a copy made by gh-ost or pt-online-schema-change; if it is none, name it in tables"
+)
 _LAYOUTS_LIMIT = 20_000
 _NO_ROWS_BYTES = 12
 """A rows event of at most so many bytes holds no row: it only ends its statement."""
@@ -83,14 +87,16 @@ class RowEvents:
         schema = table = "?"
         try:
             schema, table = names_of(body)
+            if self._tables.is_ghost(schema, table):
+                return self._set_aside(TableLayout(schema, table, (), (), skipped=ONLINE_DDL), _GHOST)
             if not self._tables.passes(schema, table):
                 return _FILTERED
             layout = layout_of(body, self._catalog, written_s)
         except TableGone as gone:
-            return self._set_aside(TableLayout(schema, table, (), (), skipped="table-gone"), gone)
+            return self._set_aside(_without_key(body, schema, table, "table-gone"), gone)
         except UnreadableData as error:
             self._unreadable.note(event, error)
-            return self._set_aside(TableLayout(schema, table, (), (), skipped="unreadable"), error)
+            return self._set_aside(_without_key(body, schema, table, "unreadable"), error)
         if not layout.key:
             layout.skipped = NO_KEY
             self._set_aside(layout, UnreadableData("it has no primary key"))
@@ -108,7 +114,6 @@ class RowEvents:
 
         `resuming`: rows that are published already are still to be passed over, by their number.
         """
-        action, images, has_extra = KINDS[event.kind]
         buf, start = event.buf, event.start
         try:
             layout = self._layouts[int.from_bytes(buf[start : start + 6], "little")]
@@ -122,23 +127,48 @@ class RowEvents:
             self._unreadable.note(event, UnreadableData("the log holds rows outside of any transaction"))
             return None
         if layout.skipped is not None:
-            if resuming and layout.skipped != NO_KEY:
-                raise UnreadableData(
-                    f"the checkpoint lies inside a transaction, behind rows of {layout.qualified_table} that cannot be"
-                    f" counted any more ({layout.skipped})",
-                    fix="`meepo2-cdc checkpoint rewind` to before that transaction publishes all of it again.",
-                )
             metrics.ROWS_EVENTS_SKIPPED.labels(layout.qualified_table, layout.skipped).inc()
-            return None
-        at = start + 8
-        if has_extra:
-            at += _u2(buf, at)[0]
-        columns, at = lenenc(buf, at)
-        size = (columns + 7) // 8 * images
+            return None if layout.skipped in _NEVER_COUNTED else self._counted(event, layout, transaction, resuming)
         try:
-            walker = layout.walker(buf[at : at + size], images, partial_json=event.kind == ev.PARTIAL_UPDATE_ROWS)
-            keys = walker.keys(buf, at + size, event.end)
+            keys = _keys(event, layout)
         except UnreadableData as error:
             self._unreadable.note(event, UnreadableData(f"{error.found}, of {layout.qualified_table}", fix=error.fix))
-            return None
-        return Rows(layout, action, keys, transaction, transaction.rows) if keys else None
+            return self._counted(event, layout.without_key("unreadable"), transaction, resuming=False)
+        return Rows(layout, KINDS[event.kind][0], keys, transaction, transaction.rows) if keys else None
+
+    def _counted(self, event: Event, layout: TableLayout, transaction: Transaction, resuming: bool) -> Rows | None:
+        """
+        Rows that are passed over, without their keys.
+
+        They count among those of the transaction, so that `rows_done` means the same rows when they can be read later.
+        """
+        try:
+            keys = _keys(event, layout)
+        except UnreadableData as error:
+            if not resuming:
+                return None
+            raise UnreadableData(
+                f"the checkpoint lies inside a transaction, behind rows of {layout.qualified_table} that cannot be"
+                f" counted any more ({layout.skipped})",
+                fix="`meepo2-cdc checkpoint rewind` to before that transaction publishes all of it again.",
+            ) from error
+        return Rows(layout, KINDS[event.kind][0], keys, transaction, transaction.rows) if keys else None
+
+
+def _keys(event: Event, layout: TableLayout) -> list[bytes]:
+    _, images, has_extra = KINDS[event.kind]
+    buf, at = event.buf, event.start + 8
+    if has_extra:
+        at += _u2(buf, at)[0]
+    columns, at = lenenc(buf, at)
+    size = (columns + 7) // 8 * images
+    walker = layout.walker(buf[at : at + size], images, partial_json=event.kind == ev.PARTIAL_UPDATE_ROWS)
+    return walker.keys(buf, at + size, event.end)
+
+
+def _without_key(body: bytes, schema: str, table: str, why: str) -> TableLayout:
+    """A layout to count rows by, or, where not even the columns are understood, none that fits any."""
+    try:
+        return columns_of(body).without_key(why)
+    except UnreadableData:
+        return TableLayout(schema, table, (), (), skipped=why)

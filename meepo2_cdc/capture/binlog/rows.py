@@ -223,6 +223,8 @@ class _Source:
 
     def _key_expression(self) -> str:
         """The parts as an Avro array.  A part missing from an after image is that of the before image."""
+        if not self._slot:
+            return "b''"  # rows are only counted
         parts = " + ".join(f"k{slot}" for slot in range(len(self._slot)))
         return f"{wire.long(len(self._slot))!r} + {parts} + b'\\0'"
 

@@ -5,17 +5,18 @@ A MySQL or MariaDB server as something to capture: checked, positioned, read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from meepo2_cdc.capture.binlog import preflight, start
-from meepo2_cdc.capture.binlog.connection import DumpPosition, open_dump
+from meepo2_cdc.capture.binlog.connection import DumpLink, DumpPosition
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Position
-from meepo2_cdc.capture.filter import TableFilter
 from meepo2_cdc.config import SourceSettings
+from meepo2_cdc.errors import SourceUnavailable
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.table_filter import TableFilter
 
 _SILENT_HEARTBEATS = 4
 
@@ -53,26 +54,34 @@ class BinlogSource:
         self.identity = self._server.identity
 
     def resume(self, checkpoint: Checkpoint) -> start.Start:
-        return start.resume(self._server, checkpoint)
+        found = start.resume(self._server, checkpoint)
+        self.identity = checkpoint.server or ""  # it is whose files the position is in
+        return found
 
     def begin(self, text: str) -> start.Start:
-        return start.begin(self._server, self._settings, self._server_id, text)
+        found = start.begin(self._server, self._settings, self._server_id, text)
+        self._require(self._server.identity, self.identity)
+        return found
 
     def end(self) -> LogPosition:
         return self._server.end()[0]
 
     @contextmanager
     def read(self, position: Position) -> Iterator[BinlogStream]:
-        start.verify(self._server, position, self.identity)
-        self.identity = self._server.identity
-        # an empty set would be taken for "not given"; before the first transaction the file says the same
-        gtids = str(position.gtids or "") or None
-        where = DumpPosition(position.file, position.offset, gtids)
-        dump = open_dump(self._settings, self._server_id, self.flavor, where)
-        try:
+        link = DumpLink(self._settings)
+        with closing(link):
+            # the dump's server is asked, and not one that the address led to a moment before or after
+            start.verify(self._server, position, self.identity)
+            self._require(self._server.identity, link.identity)
+            self.identity = link.identity
+            gtids = None if position.gtids is None else str(position.gtids)
+            dump = link.begin(self._server_id, self.flavor, DumpPosition(position.file, position.offset, gtids))
             yield BinlogStream(dump, self.address, self._settings.heartbeat_seconds * _SILENT_HEARTBEATS)
-        finally:
-            dump.close()
+
+    def _require(self, found: str, expected: str) -> None:
+        if found != expected:
+            self._server.close()  # the questions may still go to the server that was replaced
+            raise SourceUnavailable(f"{self.address} leads to server {found} now; a moment ago it was {expected}")
 
     def close(self) -> None:
         self._server.close()

@@ -49,6 +49,8 @@ def resume(server: SourceServer, checkpoint: Checkpoint) -> Start:
     if undecided is None:
         return Start(published, Since())
     again = replace(published, file=undecided.file, offset=undecided.offset, gtids=undecided.gtids, undecided=None)
+    if again.gtids is not None:
+        again = replace(again, file="", offset=0)  # it may be of a server before this one
     verify(server, again, checkpoint.server)
     return Start(again, Since(published=published))
 
@@ -59,18 +61,33 @@ def verify(server: SourceServer, position: Position, identity: str | None) -> No
         _verify_file(server, position, identity)
     elif server.flavor == "mysql":
         _verify_mysql_gtids(server, str(position.gtids))
-    elif position.file and identity == server.identity:
-        _verify_not_beyond_the_end(server, LogPosition(position.file, position.offset))
+    else:
+        _verify_mariadb_gtids(server, str(position.gtids))
 
 
-def _verify_not_beyond_the_end(server: SourceServer, read: LogPosition) -> None:
-    """The rest MariaDB compares by itself when the dump begins; a capture with nothing left to read begins none."""
-    end, _ = server.end()
-    if read.order > end.order:
+def _verify_mariadb_gtids(server: SourceServer, read: str) -> None:
+    """
+    Whether all that was read is there.  MariaDB itself compares where a dump begins: that may be before what was read
+    (at an XA transaction that is undecided), and a capture with nothing left to read begins none.
+
+    The log's state has the last number of each server in each domain, purged files included; what a replica that took
+    over had got before its own log began is in its gtid_slave_pos.
+    """
+    found = server.variables("gtid_binlog_state", "gtid_slave_pos")
+    executed = {member for text in found.values() for member in text.split(",") if member}
+    missing = [gtid for gtid in read.split(",") if gtid and not any(_is_up_to(gtid, one) for one in executed)]
+    if missing:
         raise PositionLost(
-            f"the checkpoint is {read}, and the log of {server.address} ends at {end}",
+            f"{server.address} has not executed all that was captured: {', '.join(missing)} of the checkpoint is not in"
+            f" its log, which has {found['gtid_binlog_state'] or 'nothing'}",
             fix="It was restored from a backup, or is another server.  " + WAYS_OUT,
         )
+
+
+def _is_up_to(gtid: str, other: str) -> bool:
+    """Whether a transaction is another one of the same domain and server, or before it."""
+    (writer, _, number), (other_writer, _, other_number) = gtid.rpartition("-"), other.rpartition("-")
+    return writer == other_writer and int(number) <= int(other_number)
 
 
 def _verify_file(server: SourceServer, position: Position, identity: str | None) -> None:

@@ -8,6 +8,7 @@ binlog_event.h (header of 19 bytes).
 
 from __future__ import annotations
 
+import io
 import select
 import ssl
 import struct
@@ -103,8 +104,12 @@ class BinlogStream:
         raise SourceUnavailable(f"{self._server} ended the dump of its log")
 
     def _large_packet(self, buf: bytes, at: int) -> Generator[None, None, tuple[bytes, bytes, int]]:
-        """An event of 16 MiB and more comes in several packets, the last of which is shorter."""
-        pieces = []
+        """
+        An event of 16 MiB and more comes in several packets, the last of which is shorter.
+
+        It may be a gigabyte, so it is gathered in place: pieces that are joined would be there twice.
+        """
+        whole = io.BytesIO()
         while True:
             while len(buf) - at < 4:
                 buf, at = buf[at:] + (yield from self._read(4)), 0
@@ -112,10 +117,10 @@ class BinlogStream:
             have = len(buf) - at
             if have < 4 + length:
                 buf, at = buf[at:] + (yield from self._read(4 + length - have)), 0
-            pieces.append(buf[at + 4 : at + 4 + length])
+            whole.write(memoryview(buf)[at + 4 : at + 4 + length])
             at += 4 + length
             if length < _FULL_PACKET:
-                return b"".join(pieces), buf, at
+                return whole.getvalue(), buf, at
 
     def _read(self, least: int) -> Generator[None, None, bytes]:
         """At least so many bytes from the socket; yields None while there are none."""

@@ -95,6 +95,10 @@ class TableLayout:
     def qualified_table(self) -> str:
         return f"{self.schema}.{self.table}"
 
+    def without_key(self, why: str) -> TableLayout:
+        """The same table, whose rows are passed over, but can be counted."""
+        return TableLayout(self.schema, self.table, self.columns, (), skipped=why)
+
     @property
     def bitmap_bytes(self) -> int:
         return (len(self.columns) + 7) // 8
@@ -138,6 +142,15 @@ def layout_of(body: bytes, catalog: Catalog, written_s: int | None = None) -> Ta
         for column in key
     )
     return TableLayout(table.schema, table.table, table.columns, parts)
+
+
+def columns_of(body: bytes) -> TableLayout:
+    """As much of a table-map event as its rows are counted by: nothing is asked, and no key is known."""
+    try:
+        table = read_table_map(body)
+    except (IndexError, KeyError, ValueError) as error:
+        raise UnreadableData(f"a table map event is not as it should be: {error!r}") from error
+    return TableLayout(table.schema, table.table, table.columns, ())
 
 
 def names_of(body: bytes) -> tuple[str, str]:

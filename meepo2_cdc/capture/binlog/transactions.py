@@ -22,7 +22,8 @@ class Transaction:
     `committed_us` is the time at the server on which it was made, `here_us` that at the server whose log is read.
     `open` says that it goes on until a COMMIT, else it is one statement.  `rows` counts the captured rows that were
     given out, or passed over because they are published.  Between XA START and its end `xa` is the transaction's xid,
-    and its rows wait in `held` for the decision.  `encoded` is a place where the encoder keeps what it has encoded.
+    and its rows wait in `held` for the decision; behind a savepoint they wait too, since going back to it undoes them.
+    `savepoints` are how many were held at each.  `encoded` is a place where the encoder keeps what it has encoded.
     """
 
     gtid: str | None
@@ -35,6 +36,7 @@ class Transaction:
     rows: int = 0
     xa: str | None = None
     held: list[Rows] = field(default_factory=list)
+    savepoints: dict[str, int] | None = None
     encoded: Any = None
 
 

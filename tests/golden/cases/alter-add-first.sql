@@ -1,5 +1,5 @@
 -- A column that is added in front, before the rows that were written without it are read.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (id int primary key, v int);
 start;
 set timestamp = unix_timestamp() - 100;

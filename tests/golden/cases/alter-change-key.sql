@@ -1,5 +1,5 @@
 -- Another column becomes the key, and no column changes.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (a int not null, b int not null, primary key (a));
 start;
 set timestamp = unix_timestamp() - 100;

@@ -1,5 +1,5 @@
 -- A table that is made anew under its name, with another key.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (a int, b int not null, primary key (a));
 start;
 set timestamp = unix_timestamp() - 100;

@@ -1,5 +1,5 @@
 -- A column that is gone before the rows that have it are read.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (v int, id int primary key, w int);
 start;
 set timestamp = unix_timestamp() - 100;

@@ -1,5 +1,5 @@
 -- The labels of an ENUM change their numbers.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (e enum('a', 'b') primary key, v int);
 start;
 set timestamp = unix_timestamp() - 100;

@@ -1,5 +1,5 @@
 -- The key's parts change their order.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (a int, b int, primary key (a, b));
 start;
 set timestamp = unix_timestamp() - 100;

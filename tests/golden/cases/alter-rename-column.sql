@@ -1,5 +1,5 @@
 -- A renamed key column is the same key.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (id int primary key, v int);
 start;
 set timestamp = unix_timestamp() - 100;

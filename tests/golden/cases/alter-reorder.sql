@@ -1,5 +1,5 @@
 -- Columns of one type that trade places.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (v int not null, id int primary key);
 start;
 set timestamp = unix_timestamp() - 100;

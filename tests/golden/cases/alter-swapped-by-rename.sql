@@ -1,5 +1,5 @@
 -- A table that takes another's name, as tools for changes without locks do it.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (a int, b int not null, primary key (a));
 create table t_new (a int not null, b int, primary key (b));
 start;

@@ -1,5 +1,5 @@
 -- A key of another type, before the rows of the former one are read.
--- stops with default metadata: changed after the event was written
+-- stops with less metadata: changed after the event was written
 create table t (id int primary key, v int);
 start;
 set timestamp = unix_timestamp() - 100;

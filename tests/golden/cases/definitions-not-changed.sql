@@ -16,6 +16,7 @@ insert into child values (3, 1);
   -> child write (3)
 insert into twin values (4, 1);
   -> twin write (4)
+read;
 truncate twin;
   -> twin truncate ()
 insert into twin values (5, 1);

@@ -1,5 +1,5 @@
 -- A table that is gone before its rows are read, where they do not carry their key: counted, and the others go on.
--- metadata: default
+-- metadata: default minimal
 -- passed over: t table-gone
 create table t (id int primary key, v int);
 create table u (id int primary key, v int);

@@ -13,5 +13,6 @@ rollback;
 set autocommit = 1;
 delete from m;
   -> m delete (2)
+read;
 truncate m;
   -> m truncate ()

@@ -20,6 +20,7 @@ insert into `{brace}` values (6);
   -> `{brace}` write (6)
 insert into `semi;colon--` values (7);
   -> `semi;colon--` write (7)
+read;
 truncate `back``tick`;
   -> `back``tick` truncate ()
 truncate `größe`;

@@ -6,6 +6,7 @@ insert into t values (1), (11), (21);
   -> t write (1)
   -> t write (11)
   -> t write (21)
+read;
 alter table t truncate partition p0;
   -> t truncate ()
 alter table t drop partition p1;

@@ -10,5 +10,6 @@ update t set region = 5 where id = 1;
   -> t write (1, 5)
 delete from t where id = 2;
   -> t delete (2, 2)
+read;
 truncate t;
   -> t truncate ()

@@ -1,5 +1,5 @@
 -- INSERT and DELETE that return rows give the same changes.
--- servers: mariadb
+-- servers: mariadb mariadb11
 create table t (id int primary key, v int);
 insert into t values (1, 1), (2, 2) returning id;
   -> t write (1)

@@ -1,5 +1,5 @@
 -- A sequence has no key.
--- servers: mariadb
+-- servers: mariadb mariadb11
 -- passed over: s no-primary-key
 create sequence s;
 create table t (id int default next value for s primary key, v int);

@@ -1,5 +1,5 @@
 -- ANALYZE UPDATE carries the update out.
--- servers: mariadb
+-- servers: mariadb mariadb11
 -- stops: statement as text
 create table t (id int primary key, v int);
 insert into t values (1, 1);

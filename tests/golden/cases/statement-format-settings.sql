@@ -1,5 +1,5 @@
 -- A statement with settings of its own in front.
--- servers: mariadb
+-- servers: mariadb mariadb11
 -- stops: statement as text
 create table t (id int primary key, v int);
 set binlog_format = statement;

@@ -4,6 +4,7 @@ create table `truncate` (id int primary key);
 create table `a.b` (id int primary key);
 insert into t values (1);
   -> t write (1)
+read;
 truncate table t;
   -> t truncate ()
 truncate t;
