@@ -10,7 +10,7 @@ import pytest
 
 from tests.services import addresses
 
-pytest_plugins = ["tests.scenes"]
+pytest_plugins = ["tests.scenes", "tests.connectors.elasticsearch_target"]
 
 
 @pytest.fixture(scope="session")

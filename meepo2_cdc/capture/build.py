@@ -15,6 +15,7 @@ from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import KafkaUnavailable
 from meepo2_cdc.kafka.clients import connect
+from meepo2_cdc.kafka.lost_ends import LostEnds
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.table_filter import TableFilter
 
@@ -60,6 +61,9 @@ def writer_of(settings: Settings, topics: CaptureTopics) -> TransactionalWriter:
         transactional_id=f"{settings.prefix}.{settings.source.name}",
         checkpoint_topic=topics.checkpoint,
         source=settings.source.name,
+        end_lost=LostEnds(
+            settings.kafka, topics.checkpoint, settings.source.name, topics.data_partitions, topics.decoder.action
+        ),
     )
 
 

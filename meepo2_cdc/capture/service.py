@@ -81,9 +81,6 @@ class Topics(Protocol):
 
     def ensure_checkpoint_topic(self) -> None: ...
 
-    def refuse_undecided(self) -> None:
-        """Raises Error when a transaction in them has no end, although the predecessor's were all ended."""
-
     def refuse_existing_records(self) -> None:
         """Raises PositionLost when there are records of the source, although there is no checkpoint."""
 
@@ -161,7 +158,6 @@ class CaptureService:
         if self.stopping.is_set():  # whoever captures now must not be fenced any more
             raise Stopped
         checkpoint = self._writer.open()
-        self._topics.refuse_undecided()
         if checkpoint is None:
             self._refuse_existing_records()
             begin, seq = self._source.begin(self._settings.capture.start), first_seq()

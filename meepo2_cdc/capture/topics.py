@@ -16,7 +16,7 @@ from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import Error, PositionLost, UnreadableData
 from meepo2_cdc.kafka import checkpoints
 from meepo2_cdc.kafka.clients import quiet
-from meepo2_cdc.kafka.offsets import Partition, undecided
+from meepo2_cdc.kafka.offsets import Partition
 from meepo2_cdc.kafka.registry import header_of, schema_of_id
 from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, partition_counts
 from meepo2_cdc.records.avro import ActionDecoder, single_object_header
@@ -24,7 +24,6 @@ from meepo2_cdc.records.avro import ActionDecoder, single_object_header
 _TAIL = 100
 _FURTHER = 10
 _SILENCE_SECONDS = 20
-_UNDECIDED_SECONDS = 12
 """More than transaction.timeout.ms: the transactions of others have an end by then."""
 _SHOWN = 5
 
@@ -63,26 +62,11 @@ class CaptureTopics:
             header_of(url, f"{name}-value", "table_action"),
         )
 
-    def refuse_undecided(self) -> None:
-        """
-        Raises Error when a transaction in a data topic has no end, although every one of a predecessor must have one.
-
-        A broker that crashed can lose the marker of a transaction that it aborted (Kafka 4.4: "Couldn't find leader
-        endpoint for partitions ... likely deleted already").  The next commit of the same producer would end it too,
-        and publish what it holds a second time.
-        """
+    def data_partitions(self) -> list[Partition]:
+        """All that can hold records of the prefix."""
         counts = partition_counts(self._admin)
         names = filter(self._names.is_data_topic, counts)
-        partitions = [Partition(name, number) for name in names for number in range(counts[name])]
-        found = undecided(self._admin, partitions, _UNDECIDED_SECONDS)
-        if found:
-            where = ", ".join(f"{one} from offset {offset}" for one, offset in sorted(found.items())[:_SHOWN])
-            raise Error(
-                f"{len(found)} partitions hold a transaction that nobody ends: {where}",
-                fix="A broker that crashed lost its end; readers of committed records stand still there, and a commit\n"
-                "could publish what it holds twice.  For each of them, `kafka-transactions.sh --bootstrap-server ...\n"
-                "abort --topic TOPIC --partition N --start-offset OFFSET`, then start the capture again.",
-            )
+        return [Partition(name, number) for name in names for number in range(counts[name])]
 
     def refuse_existing_records(self) -> None:
         """
@@ -129,13 +113,13 @@ class CaptureTopics:
         return False
 
     @cached_property
-    def _decoder(self) -> ActionDecoder:
+    def decoder(self) -> ActionDecoder:
         url = self._settings.schema_registry_url
         return ActionDecoder(schema_of_id(url) if url else None)
 
     def _is_ours(self, value: bytes) -> bool:
         try:
-            return self._decoder.action(value).source.name == self._settings.source.name
+            return self.decoder.action(value).source.name == self._settings.source.name
         except UnreadableData:
             return True  # whatever it is, it is in our topic
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "check": "Check the server's settings, the grants and Kafka before a capture.",
     "capture": "Read the server's log and write its changes to Kafka.",
     "run": "Apply the records of the data topics with a connector.",
+    "relay": "Move the records of SQLAlchemy sessions from their outbox to Kafka.",
+    "recover": "Settle what crashes of applications that deliver directly left in doubt.",
     "replay": "Print the records of the data topics, or apply them with a connector once more.",
     "connectors": "List the connectors that are installed.",
     "dead-letters": "List, show, replay and drop the records that a connector set aside.",

@@ -34,8 +34,14 @@ _PASSING = (
 
 
 def read_checkpoint(kafka: Mapping[str, str], topic: str, source: str) -> Checkpoint | None:
+    """The last committed checkpoint of the source, or None when there is none or no topic."""
+    newest = read_newest(kafka, topic, source)
+    return None if newest is None else decode_checkpoint(newest)
+
+
+def read_newest(kafka: Mapping[str, str], topic: str, source: str) -> bytes | None:
     """
-    The last committed checkpoint of the source, or None when there is none or no topic.
+    The last committed value under the source's name.
 
     Reads up to the high watermark, never to "the end of the partition": under read_committed that end is where the
     first open transaction begins, and may hide the newest checkpoint.
@@ -49,7 +55,7 @@ def read_checkpoint(kafka: Mapping[str, str], topic: str, source: str) -> Checkp
         newest = _last(consumer, topic, source, max(low, high - _TAIL), high)
         if newest is None and high - _TAIL > low:
             newest = _last(consumer, topic, source, OFFSET_BEGINNING, high)
-        return None if newest is None else decode_checkpoint(newest)
+        return newest
     finally:
         consumer.close()
 

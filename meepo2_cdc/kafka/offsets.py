@@ -29,6 +29,10 @@ _PASSING = (
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.REPLICA_NOT_AVAILABLE,
     KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._NOENT,  # "no leaders found"
 )
 
 
@@ -122,4 +126,9 @@ def _offsets(
         isolation_level=isolation,
         request_timeout=REQUEST_SECONDS,
     )
-    return {Partition(one.topic, one.partition): answer.result().offset for one, answer in answers.items()}
+    try:
+        return {Partition(one.topic, one.partition): answer.result().offset for one, answer in answers.items()}
+    except KafkaException as error:
+        if _may_pass(error):
+            admin.list_topics(timeout=REQUEST_SECONDS)  # it would ask with the leader epoch that it knows for ever
+        raise

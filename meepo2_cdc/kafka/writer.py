@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -16,7 +17,6 @@ from meepo2_cdc.errors import ConfigError, Error, Fenced, KafkaUnavailable
 from meepo2_cdc.kafka.checkpoints import read_checkpoint
 from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.observe import metrics
-from meepo2_cdc.records.checkpoint import Checkpoint
 
 log = structlog.get_logger()
 
@@ -54,12 +54,18 @@ Message = tuple[bytes | None, bytes, int, int]
 """Value (None is a tombstone), key, partition, timestamp in milliseconds."""
 
 
+class _Checkpoint(Protocol):
+    """What is written behind the records of each transaction: a capture's checkpoint, or a relay's."""
+
+    def encoded(self) -> bytes: ...
+
+
 class TransactionalWriter:
     """
     Writes batches, each in one transaction with its checkpoint.
 
-    `open` fences every earlier writer with the same id; only then is the checkpoint read.  Not safe to call from two
-    threads at once.
+    `open` fences every earlier writer with the same id; only then is the checkpoint read.  `end_lost` is given each new
+    producer before it writes, to end what a broker left open.  Not safe to call from two threads at once.
     """
 
     def __init__(
@@ -68,17 +74,19 @@ class TransactionalWriter:
         transactional_id: str,
         checkpoint_topic: str,
         source: str,
+        end_lost: Callable[[Producer], None] = lambda producer: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._kafka = dict(kafka)
         self._transactional_id = transactional_id
         self._checkpoint_topic = checkpoint_topic
         self._source = source
+        self._end_lost = end_lost
         self._sleep = sleep
         self._producer: Producer | None = None
-        self._last: Checkpoint | None = None
+        self._last: Any = None
 
-    def open(self) -> Checkpoint | None:
+    def open(self) -> Any:
         """Ends the predecessor's transaction, fences it, and reads the last checkpoint: in this order."""
         self._producer = self._new_producer()
         self._last = self._read_checkpoint()
@@ -92,7 +100,7 @@ class TransactionalWriter:
                 fix="Run one capture for each source; the one that was started last goes on.",
             )
 
-    def write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
+    def write(self, messages: Mapping[str, list[Message]], checkpoint: _Checkpoint) -> None:
         """
         1. begin; 2. the records; 3. the checkpoint, last; 4. commit, repeated while Kafka says that it may be.
 
@@ -137,13 +145,18 @@ class TransactionalWriter:
         })  # fmt: skip
         try:
             producer.init_transactions(_INIT_SECONDS)
+            self._end_lost(producer)
         except KafkaException as error:
             raise _meaning(error, self._transactional_id) from error
         return producer
 
-    def _read_checkpoint(self) -> Checkpoint | None:
+    def _read(self) -> Any:
+        """The last checkpoint; a relay has another kind."""
+        return read_checkpoint(self._kafka, self._checkpoint_topic, self._source)
+
+    def _read_checkpoint(self) -> Any:
         try:
-            return read_checkpoint(self._kafka, self._checkpoint_topic, self._source)
+            return self._read()
         except KafkaException as error:
             raise _meaning(error, self._transactional_id) from error
 
@@ -192,7 +205,7 @@ class TransactionalWriter:
         self.refuse_successor()
 
     def _failure(
-        self, error: KafkaException, producer: Producer, topics: list[str], made: Checkpoint, began: float
+        self, error: KafkaException, producer: Producer, topics: list[str], made: _Checkpoint, began: float
     ) -> Exception:
         """What it means that a transaction could not be committed, which began at `began`."""
         lasted = time.monotonic() - began
@@ -204,7 +217,7 @@ class TransactionalWriter:
         gone = [] if silent or isinstance(meaning, ConfigError) else _gone(producer, topics)
         return _deleted(gone) if gone else meaning
 
-    def _shut_out(self, lasted: float, made: Checkpoint) -> Error:
+    def _shut_out(self, lasted: float, made: _Checkpoint) -> Error:
         """
         By a successor, or by the broker, which ends a transaction that is open for too long and says the same then.
 

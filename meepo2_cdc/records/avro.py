@@ -31,7 +31,7 @@ SchemaOfId = Callable[[int], Schema]
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 
-NAMES = ("table_action", "table_key", "checkpoint")
+NAMES = ("table_action", "table_key", "checkpoint", "relay_checkpoint")
 """The records there are; each has its released versions in a folder of its own."""
 
 

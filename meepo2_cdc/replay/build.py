@@ -11,11 +11,11 @@ from meepo2_cdc.config import Settings
 from meepo2_cdc.errors import Error, UnreadableData
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.dead_letters import DeadLetter, DeadLetters
-from meepo2_cdc.kafka.group import GroupFeed, begin_at_ends
+from meepo2_cdc.kafka.group import TOPICS_SECONDS, GroupFeed, begin_at_ends
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.ranges import RangeFeed
 from meepo2_cdc.kafka.registry import schema_of_id
-from meepo2_cdc.kafka.topics import TopicNames, partition_counts
+from meepo2_cdc.kafka.topics import TopicNames
 from meepo2_cdc.records import TableAction
 from meepo2_cdc.records.avro import ActionDecoder
 from meepo2_cdc.replay.connectors import Chosen
@@ -79,12 +79,12 @@ def group_feed(settings: Settings, group: str) -> GroupFeed:
     globs = [glob for glob in settings.tables if not glob.startswith("!")]
 
     def topics() -> list[str]:
-        data = filter(names.is_data_topic, partition_counts(admin))
-        return topics_of(data, globs, template.replace("{prefix}", settings.prefix))
+        there = admin.list_topics(timeout=TOPICS_SECONDS).topics
+        return topics_of(filter(names.is_data_topic, there), globs, template.replace("{prefix}", settings.prefix))
 
     if settings.run.start == "latest":
         begin_at_ends(admin, group, topics())
-    return GroupFeed(settings.kafka, group, topics)
+    return GroupFeed(settings.kafka, group, topics, admin)
 
 
 def decoder(settings: Settings) -> Callable[[bytes], TableAction]:

@@ -29,7 +29,7 @@ class Claim:
         spans = self.spans
         while spans and not spans[0].open:
             spans.popleft()
-        return spans[0].first if spans else self.next
+        return spans[0].least_open() if spans else self.next
 
     @property
     def done(self) -> bool:
@@ -38,14 +38,25 @@ class Claim:
 
 
 class Span:
-    """Consecutive records that were read together; `open` counts their deliveries that are not done."""
+    """Consecutive records of a partition that were read together, and which of their deliveries are done."""
 
-    __slots__ = ("claim", "first", "open")
+    __slots__ = ("claim", "done", "offsets", "open")
 
-    def __init__(self, claim: Claim, first: int) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self.first = first
         self.open = 0
+        self.offsets: list[int] = []
+        """Of each delivery, ascending; a record that two routes want is there twice."""
+        self.done: list[int] = []
+        """Of those that are done, in any order."""
+
+    def least_open(self) -> int:
+        """Only asked of a span that has something open."""
+        done = sorted(self.done)
+        return next(
+            (offset for offset, finished in zip(self.offsets, done, strict=False) if offset != finished),
+            self.offsets[min(len(done), len(self.offsets) - 1)],
+        )
 
 
 Delivery = tuple[TableAction, Message, Span]

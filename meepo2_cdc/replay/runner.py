@@ -113,6 +113,8 @@ class Runner:
         self._in_flight = 0
         self._committed_at = 0.0
         self._stopping = threading.Event()
+        self.finished = False
+        """Whether the feed has ended and everything that it gave was applied or set aside."""
 
     @property
     def ready(self) -> bool:
@@ -158,24 +160,29 @@ class Runner:
 
     def _loop(self) -> None:
         limits = self._limits
+        whole = True
         while not self._stopping.is_set() and not self._feed.ended:
-            self._dispatch(self._feed.read(limits.read_records, _READ_SECONDS))
+            whole = self._dispatch(self._feed.read(limits.read_records, _READ_SECONDS))
             self._settle()
-            self._reach_ends()
+            if whole:
+                self._reach_ends()
             if self._in_flight >= limits.records_in_flight:
                 self._until(lambda: self._in_flight <= limits.records_in_flight // 2)
             self._commit_if_due()
-        if not self._feed.ended or not self._until(lambda: self._in_flight == 0):
+        self.finished = whole and self._feed.ended and self._until(lambda: self._in_flight == 0)
+        if not self.finished:
             self._until(self._all_idle, limits.stop_seconds)
         self._feed.commit(self._positions(self._claims), wait=True)
 
     def _reach_ends(self) -> None:
         """Behind the last record lie markers of transactions: a lag that counts them would never be zero."""
         for partition, offset in self._feed.ends():
-            if partition in self._claims:
-                self._claims[partition].next = offset
+            claim = self._claims.get(partition)
+            if claim is not None:  # records that came behind the end may have been read with it
+                claim.next = offset if claim.next is None else max(claim.next, offset)
 
-    def _dispatch(self, messages: Sequence[Message]) -> None:
+    def _dispatch(self, messages: Sequence[Message]) -> bool:
+        """Whether all went to their lanes; False when told to stop meanwhile, and the rest comes again."""
         spans: dict[tuple[str, int], Span] = {}
         decode, wanting = self._decode, self._wanting
         for message in messages:
@@ -185,7 +192,7 @@ class Runner:
                 claim = self._claims.get(Partition(topic, number))
                 if claim is None:
                     continue  # it was taken away after this was read; its new owner reads it again
-                span = spans[topic, number] = Span(claim, offset)
+                span = spans[topic, number] = Span(claim)
                 claim.spans.append(span)
             span.claim.next = offset + 1
             raw = message.value()
@@ -199,27 +206,35 @@ class Runner:
             if record is None:
                 continue  # not wanted
             pools = wanting.get((record.action, record.schema, record.table))
-            for pool in self._wanted_by(record) if pools is None else pools:
+            if pools is None:
+                pools = self._wanted_by(record)
+            for _ in pools:
                 span.open += 1
-                if record.action is not Action.TRUNCATE:
-                    lane = hash((record.schema, record.table, record.pk)) % pool.size
-                    pool.pending[lane].append((record, message, span))
-                elif not self._alone(pool, (record, message, span)):
-                    return  # told to stop meanwhile: the truncate stays open, so all from it on comes again
+                span.offsets.append(offset)
+            if record.action is Action.TRUNCATE:
+                if not self._alone(pools, (record, message, span)):
+                    return False
+                spans.clear()  # a commit meanwhile may have closed them, so what follows is counted in new ones
+                continue
+            for pool in pools:
+                lane = hash((record.schema, record.table, record.pk)) % pool.size
+                pool.pending[lane].append((record, message, span))
         self._send()
+        return True
 
     def _wanted_by(self, record: TableAction) -> list[_Pool]:
         pools = [pool for pool in self._pools if pool.route.wants(record)]
         self._wanting[record.action, record.schema, record.table] = pools
         return pools
 
-    def _alone(self, pool: _Pool, truncate: Delivery) -> bool:
+    def _alone(self, pools: Sequence[_Pool], truncate: Delivery) -> bool:
         """Every earlier record is applied before a truncate, and no later one until it is: it concerns all keys."""
         self._send()
-        if not self._until(lambda: pool.idle):
+        if not self._until(lambda: all(pool.idle for pool in pools)):
             return False
-        self._in_flight += pool.send(0, [truncate])
-        return self._until(lambda: pool.idle)
+        for pool in pools:
+            self._in_flight += pool.send(0, [truncate])
+        return self._until(lambda: all(pool.idle for pool in pools))
 
     def _send(self) -> None:
         for pool in self._pools:
@@ -244,13 +259,14 @@ class Runner:
                 if isinstance(done, BaseException):
                     raise done
                 self._in_flight -= len(done)
-                for one in done:
-                    one[2].open -= 1
+                for _, message, span in done:
+                    span.open -= 1
+                    span.done.append(message.offset())
                 done = report.get_nowait()
         except Empty:
             return
 
-    def _until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+    def _until(self, condition: Callable[[], bool], seconds: float | None = None, *, polling: bool = True) -> bool:
         """Waits for the lanes; after a while the feed is kept alive by polls that read nothing."""
         start = time.monotonic()
         while not condition():
@@ -260,7 +276,7 @@ class Runner:
             if seconds is None and self._stopping.is_set():
                 return False
             self._settle(_SETTLE_SECONDS)
-            if waited > _PATIENCE_SECONDS:
+            if polling and waited > _PATIENCE_SECONDS:
                 self._feed.idle()
                 self._commit_if_due()
         return True
@@ -284,9 +300,10 @@ class Runner:
 
     def revoked(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         going = [one for one in partitions if one in self._claims]
-        self._send()
         done = [self._claims[one] for one in going]
-        self._until(lambda: all(one.done for one in done) or self._all_idle(), self._limits.stop_seconds)
+        self._until(
+            lambda: all(one.done for one in done) or self._all_idle(), self._limits.stop_seconds, polling=False
+        )  # this is called from within a poll
         positions = self._positions(going)
         self.lost(going)
         return positions

@@ -6,27 +6,16 @@ They stand in the place of the shared ones here, so that nobody else notices a f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.owned import ACCOUNT, PASSWORD, Owned, OwnedKafka, OwnedSources, fresh_scene
+from tests.faults.owned import ACCOUNT, LONG, PASSWORD, Owned, OwnedKafka, OwnedSources, fresh_scene
+from tests.faults.trial import JUDGED
 from tests.proxy import Proxy
 from tests.scenes import FULL_METADATA, Scene, Server
 from tests.services import native
-
-# ten minutes of faults beside `make test`: they are collected by `make faults` only
-LONG = [
-    "test_source.py",
-    "test_another_source.py",
-    "test_process.py",
-    "test_broker.py",
-    "test_registry.py",
-    "test_storm.py",
-]
-collect_ignore = [] if os.environ.get("MEEPO2_FAULT_SECONDS") else LONG
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +78,14 @@ def source_link(owned: Owned, scene: Scene) -> Iterator[Proxy]:
     with Proxy(owned.server.host, owned.server.port) as proxy:
         scene.settings["MEEPO2_SOURCE_DSN"] = f"mysql://root:@127.0.0.1:{proxy.port}/"
         yield proxy
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the histories of this run were like; in a long run and with -v each of them."""
+    if not JUDGED:
+        return
+    terminalreporter.section("histories compared with the server's own log")
+    for name, found in JUDGED if LONG or terminalreporter.config.get_verbosity() > 0 else ():
+        terminalreporter.write_line(f"{found}  {name}")
+    sums = [sum(getattr(found, name) for _, found in JUDGED) for name in ("records", "lost", "repeated")]
+    terminalreporter.write_line("{} histories: {} records, {} lost, {} repeated".format(len(JUDGED), *sums))

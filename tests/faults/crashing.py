@@ -12,9 +12,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, tzinfo
+from itertools import count
+from typing import Any, Self
 
+from meepo2_cdc.capture import checkpointing
 from meepo2_cdc.capture.service import CaptureService
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.cli.main import main
@@ -22,6 +26,7 @@ from meepo2_cdc.kafka import writer
 from meepo2_cdc.kafka.writer import TransactionalWriter
 
 WORKING = 3
+CLOCK_STEP_SECONDS = 3600
 FLUSH_SECONDS = 5
 
 Hook = Callable[[Any], None]
@@ -35,6 +40,10 @@ def freeze(opened: TransactionalWriter) -> None:
     """With records in the open transaction, so that the broker knows of it."""
     assert opened._producer is not None
     opened._producer.flush(FLUSH_SECONDS)
+    stop()
+
+
+def stop(_: Any = None) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -99,9 +108,45 @@ def frozen_in_a_transaction() -> None:
     around(TransactionalWriter, "_commit", before=freeze, at=WORKING)
 
 
+def frozen_in_a_slow_commit() -> None:
+    """It is done when it wakes up; behind a commit that took long the producer is replaced."""
+    right = TransactionalWriter._commit
+    commits = count(1)
+
+    def commit(self: Any, producer: Any) -> bool:
+        slow = right(self, producer)
+        if next(commits) == WORKING:
+            stop()
+            return True
+        return slow
+
+    TransactionalWriter._commit = commit  # type: ignore[method-assign]
+
+
+def frozen_before_it_looks_for_records() -> None:
+    """Behind the reading of a checkpoint that is not there."""
+    around(CaptureTopics, "refuse_existing_records", before=stop)
+
+
+def clock_that_steps() -> None:
+    """An hour forth and an hour back, at each look at it; the monotonic clock is another."""
+    right, looks = time.time_ns, count()
+
+    def time_ns() -> int:
+        return right() + (-1) ** next(looks) * CLOCK_STEP_SECONDS * 1_000_000_000
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time_ns() / 1e9, tz or UTC)
+
+    time.time_ns, time.time = time_ns, lambda: time_ns() / 1e9
+    checkpointing.datetime = Clock  # type: ignore[misc]
+
+
 def impatient() -> None:
-    """With a commit deadline of three seconds in the place of sixty."""
-    writer._COMMIT_SECONDS, writer._COMMIT_DEADLINE_SECONDS = 1, 3
+    """A batch has two seconds in the place of ten."""
+    writer.TRANSACTION_TIMEOUT_MS, writer._ABORT_SECONDS = 2000, 1
 
 
 def repeating() -> None:
@@ -129,7 +174,15 @@ CRASHES: dict[str, Callable[[], None]] = {
         at_the_end,
     )
 }
-POINTS = CRASHES | {point.__name__: point for point in (frozen_in_a_transaction, impatient, repeating)}
+_OTHERS = (
+    frozen_in_a_transaction,
+    frozen_in_a_slow_commit,
+    frozen_before_it_looks_for_records,
+    clock_that_steps,
+    impatient,
+    repeating,
+)
+POINTS = CRASHES | {point.__name__: point for point in _OTHERS}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Servers that a test owns and may harm, and the scenes on them.
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ from tests.scenes import Scene, Server
 from tests.services import native
 
 LONG = bool(float(os.environ.get("MEEPO2_FAULT_SECONDS", "0")))
+MINUTE_SECONDS = 60
 ACCOUNT, PASSWORD = "cdc", "of-a-test"
 
 
@@ -62,6 +64,12 @@ def purge_until_the_last(scene: Scene) -> None:
         return len(scene.ask("SHOW BINARY LOGS")) == 1
 
     until(purged, f"{newest} is the oldest file")
+
+
+def wait_out(began: float) -> None:
+    """In a long run, until a minute is over since `began`."""
+    if LONG:
+        until(lambda: time.monotonic() - began > MINUTE_SECONDS, "the minute is over", 2 * MINUTE_SECONDS)
 
 
 either = pytest.mark.parametrize("owned", ["mysql", "mariadb"], indirect=True)

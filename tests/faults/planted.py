@@ -68,7 +68,7 @@ def savepoint_ends_the_transaction() -> None:
 
     def on_statement(self: Any, event: Any, schema: str, statement: str) -> Any:
         if statement.upper().startswith("SAVEPOINT"):
-            return self._on_end(event)
+            return self.end(event)
         return right(self, event, schema, statement)
 
     ChangeReader._on_statement = on_statement  # type: ignore[method-assign]

@@ -14,21 +14,38 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from tests.command import Running, until
+from meepo2_cdc.records.position import gtid_set
+from tests.command import Outcome, Running, until
 from tests.faults.owned import Owned, OwnedKafka
 from tests.faults.trial import SPLIT
 from tests.proxy import BOTH_WAYS, DOWN, UP, Proxy
 from tests.scenes import STARTED, Scene
 
 LONGEST_SECONDS = 2.0
+CATCH_UP_SECONDS = 60.0
+"""Behind the last fault; the longest wait of the capture itself is that of a pause in reconnecting."""
 RESTARTABLE = (1, 4)
 """Exit codes after which a supervisor starts a capture again, and no person is needed."""
-_SETTINGS = {**SPLIT, "MEEPO2_SOURCE_HEARTBEAT_SECONDS": "0.5", "MEEPO2_DEBUG": "1"}
+A_BUG = "This is a fault of the program"
+_SETTINGS = {
+    **SPLIT,
+    "MEEPO2_SOURCE_HEARTBEAT_SECONDS": "0.5",
+    "MEEPO2_DEBUG": "1",
+    "PYTHONFAULTHANDLER": "1",  # SIGABRT makes it tell what each thread does
+}
 _TICK_SECONDS = 0.05
 
 
+def may_be_started_again(outcome: Outcome) -> bool:
+    return outcome.code in RESTARTABLE and A_BUG not in outcome.complaint
+
+
 class Storm:
-    """Call `rage`, then `calm`; `faults` counts what happened."""
+    """
+    Call `rage`, then, without load, `calm`; `faults` counts what happened.
+
+    `caught_up_seconds`: how long behind the last fault everything was published.
+    """
 
     def __init__(self, scene: Scene, owned: Owned, source_link: Proxy, own_kafka: OwnedKafka, seed: int) -> None:
         self._scene, self._owned = scene, owned
@@ -38,31 +55,52 @@ class Storm:
         self._capture = self._launch()
         self.faults: Counter[str] = Counter()
         self.starts = 1
+        self.caught_up_seconds = 0.0
 
     def rage(self, seconds: float) -> None:
+        """Each kind once, in an order of the dice, before any comes again."""
         kinds = self._kinds()
+        to_come: list[str] = []
         while time.monotonic() - self._began < seconds:
             self._pass(self._dice.uniform(0, 1))
-            name = self._dice.choice(list(kinds))
+            to_come = to_come or self._dice.sample(list(kinds), len(kinds))
+            name = to_come.pop()
             self.faults[name] += 1
             self._say(name)
             kinds[name]()
 
     def calm(self) -> None:
-        """Whatever happened last, the capture must be able to go on, and to end in order."""
+        """Whatever happened last, the capture must go on by itself, publish everything, and end in order."""
+        began = time.monotonic()
+        self._scene.run("INSERT INTO word VALUES ('behind the storm', 1)")
+        end = self._scene.server.executed()
+        self._without_a_stall(lambda: self._has_published(end), "all is published")
+        self.caught_up_seconds = time.monotonic() - began
+        self._say(f"caught up in {self.caught_up_seconds:.1f} s")
+        self._without_a_stall(self._ends_in_order, "a capture ends in order")
 
-        def ended_in_order() -> bool:
-            self._tend()
-            if STARTED not in self._capture.said:
-                return False
-            outcome = self._capture.stop()
-            assert outcome.code == 0 or outcome.code in RESTARTABLE, self._capture.said
-            self._say(f"  exit {outcome.code}: {outcome.complaint}")
-            return outcome.code == 0
+    def _has_published(self, end: str) -> bool:
+        self._tend()
+        checkpoint = self._scene.checkpoint()
+        flavor = self._scene.server.flavor
+        done = None if checkpoint is None else checkpoint.gtid_set
+        return done is not None and gtid_set(flavor, end).is_within(gtid_set(flavor, done))
 
+    def _ends_in_order(self) -> bool:
+        self._tend()
+        if STARTED not in self._capture.said:
+            return False
+        outcome = self._capture.stop()
+        assert outcome.code == 0 or may_be_started_again(outcome), self._capture.said
+        self._say(f"  exit {outcome.code}: {outcome.complaint}")
+        return outcome.code == 0
+
+    def _without_a_stall(self, done: Callable[[], bool], what: str) -> None:
         try:
-            until(ended_in_order, "a capture ends in order", 120)
+            until(done, what, CATCH_UP_SECONDS)
         except AssertionError as error:
+            if self._capture.runs:
+                self._capture.stop(signal.SIGABRT)
             raise AssertionError(f"{error}; start {self.starts} said:\n{self._capture.said}") from error
 
     def _say(self, what: str) -> None:
@@ -76,7 +114,7 @@ class Storm:
     def _tend(self) -> None:
         if not self._capture.runs:
             outcome = self._capture.end()
-            assert outcome.code in RESTARTABLE, f"exit {outcome.code}:\n{self._capture.said}"
+            assert may_be_started_again(outcome), f"exit {outcome.code}:\n{self._capture.said}"
             running = "running" if STARTED in outcome.err else "starting"
             self._say(f"  {running}, exit {outcome.code}: {outcome.complaint.partition(chr(10))[0]}")
             self._start_again()
@@ -150,7 +188,7 @@ class Storm:
         """Whichever of the two is left is the one that is looked after."""
         until(lambda: not all(one.runs for one in two), "one of two captures ends")
         ended, left = sorted(two, key=lambda one: one.runs)
-        assert ended.end().code in RESTARTABLE, ended.said
+        assert may_be_started_again(ended.end()), ended.said
         self._capture = left
         self.starts += 1
 

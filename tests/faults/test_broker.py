@@ -5,8 +5,10 @@ Kafka and the link to it: restarted, killed, away, cut, slow, silent; topics del
 from __future__ import annotations
 
 import random
+import re
 import string
 import sys
+import time
 
 import pytest
 from confluent_kafka.admin import (
@@ -25,15 +27,15 @@ from confluent_kafka.admin import (
 
 from tests import history
 from tests.command import until
-from tests.faults.owned import ACCOUNT, PASSWORD, OwnedKafka
+from tests.faults.owned import ACCOUNT, LONG, MINUTE_SECONDS, PASSWORD, OwnedKafka
 from tests.faults.trial import succeeded, survived
 from tests.faults.watching import wait_for_progress
+from tests.kafka import Topics
 from tests.proxy import BOTH_WAYS, DOWN
-from tests.scenes import Scene
+from tests.scenes import STARTED, Scene
 
 TABLE = "CREATE TABLE test (id INT PRIMARY KEY)"
 IMPATIENT = (sys.executable, "-m", "tests.faults.crashing", "impatient")
-
 REPEATING = (sys.executable, "-m", "tests.faults.crashing", "repeating")
 
 
@@ -68,21 +70,32 @@ def seq_of(scene: Scene) -> int:
 def test_a_broker_that_is_away_for_longer_than_a_commit_may_take(scene: Scene, own_kafka: OwnedKafka) -> None:
     """The capture gives up and says why; what it had in hand is read again by the next."""
     with succeeded(scene):
-        scene.caught_up()
-        capture = scene.launch(program=IMPATIENT)
+        capture = scene.capture() if LONG else scene.launch(program=IMPATIENT)
+        capture.wait_for(STARTED)
         wait_for_progress(scene)
         own_kafka.process.kill()
+        down = time.monotonic()
         try:
-            outcome = capture.end()
+            given_up = capture.end()
+            while LONG and time.monotonic() - down < MINUTE_SECONDS:
+                refuse_a_start(scene)
         finally:
             own_kafka.process.start()
-        assert outcome.code == 1, outcome.err
-        assert outcome.complaint.startswith("meepo2-cdc: Kafka: "), outcome.err
+        assert given_up.code == 1, given_up.err
+        assert re.match(r"meepo2-cdc: Kafka did not commit a batch, which was tried for \d+ s: ", given_up.complaint)
+        assert "Start the capture again" in given_up.complaint
+
+
+def refuse_a_start(scene: Scene) -> None:
+    """A supervisor starts it again and again meanwhile."""
+    outcome = scene.once()
+    assert outcome.code == 1, outcome.err
+    assert "does not answer" in outcome.complaint, outcome.err
 
 
 def test_a_link_to_kafka_that_is_cut_and_refused(scene: Scene, own_kafka: OwnedKafka) -> None:
     """What librdkafka sends again must be there once."""
-    with survived(scene):
+    with survived(scene, only_rows=True):
         for _ in range(5):
             own_kafka.proxy.cut()
             wait_for_progress(scene)
@@ -114,11 +127,40 @@ def test_a_link_to_kafka_that_falls_silent_for_a_while(
     scene: Scene, own_kafka: OwnedKafka, silent: frozenset[str]
 ) -> None:
     """With the answers lost, a commit that is done looks like one that is not."""
-    with survived(scene, program=REPEATING) as capture:
+    with survived(scene, only_rows=True, program=REPEATING) as capture:
         with own_kafka.proxy.having(stalled=silent):
             capture.wait_for("A commit is repeated")
             own_kafka.proxy.cut()  # what waits in the link is gone with it
         capture.wait_for("The producer was replaced after a slow commit")
+
+
+def test_a_lock_that_is_lost_to_nobody(scene: Scene, own_kafka: OwnedKafka) -> None:
+    """Exit 4 would make an operator look for another instance, and there is none."""
+    scene.run(TABLE)
+    capture = scene.capture("--standby")
+    with own_kafka.proxy.having(stalled=BOTH_WAYS):
+        capture.wait_for("The lock was lost")
+        own_kafka.proxy.cut()
+    outcome = capture.end()
+    assert outcome.code == 1, outcome.err
+    assert "the lock was lost: Kafka was away" in outcome.complaint
+
+
+def test_a_transaction_of_somebody_else_without_an_end_is_left_alone(scene: Scene) -> None:
+    """Only its own producer may end it; the capture goes on, and its records are seen once that is done."""
+    scene.run(TABLE, "INSERT INTO test VALUES (1)")
+    scene.caught_up("--start", "earliest")
+    with Topics(scene.kafka).producer() as producer:
+        producer.begin_transaction()
+        producer.produce(scene.topic("test"), b"?", b"?", partition=2)
+        producer.flush(30)
+        scene.run("INSERT INTO test VALUES (2)")
+        outcome = scene.once()
+        producer.abort_transaction(30)
+    assert outcome.code == 0, outcome.err
+    assert "Transactions of others are open" in outcome.err
+    scene.caught_up()
+    assert scene.changes() == [("write", (1,)), ("write", (2,))]
 
 
 # -- what an operator can do to a capture that runs
@@ -179,6 +221,19 @@ def test_partitions_that_are_added(scene: Scene, admin: AdminClient) -> None:
     assert len(places) == 199
     assert len({partition for _, partition in places}) == 9
     assert history.by_key(scene.changes("test"))[(7,)] == ["write"] + ["delete", "write"] * 2
+
+
+@pytest.mark.parametrize("wanted", ["more copies than brokers", "a policy that there is none of"])
+def test_a_topic_that_kafka_will_not_make(scene: Scene, own_kafka: OwnedKafka, wanted: str) -> None:
+    """No restart mends a setting: it must be named, and not be taken for trouble that passes."""
+    scene.run(TABLE, "INSERT INTO test VALUES (1)")
+    if wanted == "more copies than brokers":
+        outcome = scene.once(MEEPO2_TOPICS_REPLICATION_FACTOR="3")
+        assert "topics.replication_factor = 3: Kafka has 1 broker now" in outcome.complaint, outcome.err
+    else:
+        outcome = scene.once(MEEPO2_TOPICS_RETENTION_MS="99999999999999999999")
+        assert "Kafka refuses to make the topic" in outcome.complaint, outcome.err
+    assert outcome.code == 2, outcome.err
 
 
 def test_a_key_that_is_too_large_for_its_topic(scene: Scene, admin: AdminClient) -> None:

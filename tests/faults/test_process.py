@@ -19,8 +19,10 @@ from tests.faults import workload
 from tests.faults.crashing import CRASHES
 from tests.faults.owned import in_turn
 from tests.faults.trial import SPLIT, judge, loaded, succeeded
-from tests.faults.watching import wait_for_progress
+from tests.faults.watching import checkpoints, wait_for_progress
 from tests.scenes import STARTED, Scene
+
+LARGE_ROWS = 15_000
 
 
 def crashing(point: str) -> tuple[str, ...]:
@@ -55,14 +57,14 @@ def test_a_crash_in_a_large_transaction(scene: Scene) -> None:
     """Its first rows are published, its last are not, and the log can only be read from its beginning."""
     workload.prepare(scene)
     scene.caught_up()
-    workload.insert_bulk(scene, 0)
+    workload.insert_bulk(scene, 0, LARGE_ROWS)
     done = 0
     for point in ("behind_commit", "in_commit", "between_produce_and_commit"):
         capture = scene.launch(program=crashing(point), **SPLIT)
         assert capture.end().code == -signal.SIGKILL
         checkpoint = scene.checkpoint()
         assert checkpoint is not None
-        assert done < checkpoint.rows_done < workload.BULK_ROWS
+        assert done < checkpoint.rows_done < LARGE_ROWS
         done = checkpoint.rows_done
     judge(scene)
 
@@ -90,8 +92,53 @@ def test_a_capture_that_was_paused_until_its_transaction_was_aborted(scene: Scen
         until(lambda: not _has_open_transactions(kafka, scene.prefix), "the broker aborted the transaction")
         capture.send(signal.SIGCONT)
         outcome = capture.end()
+        assert outcome.code == 1, outcome.err
+        assert "a transaction was open for" in outcome.complaint
+        assert "this process was paused" in outcome.complaint
+
+
+def test_a_capture_that_wakes_up_in_a_commit_leaves_its_successor_alone(scene: Scene) -> None:
+    """It would fence it, only to see then that it is itself the one that was overtaken; and both would be gone."""
+    workload.prepare(scene)
+    first = scene.launch(program=crashing("frozen_in_a_slow_commit"))
+    with loaded(scene):
+        until(lambda: _is_stopped(first.pid), "it froze itself")
+        second = scene.capture()
+        wait_for_progress(scene)
+        first.send(signal.SIGCONT)
+        outcome = first.end()
         assert outcome.code == 4, outcome.err
-        assert "paused" in outcome.complaint
+        wait_for_progress(scene)
+    assert second.stop().code == 0, second.said
+    judge(scene)
+
+
+def test_a_start_that_is_overtaken_says_so(scene: Scene) -> None:
+    """The other one's records are no lost position: an operator who is told to move the checkpoint would do harm."""
+    scene.run("CREATE TABLE test (id INT PRIMARY KEY)")
+    first = scene.launch(program=crashing("frozen_before_it_looks_for_records"))
+    until(lambda: _is_stopped(first.pid), "it froze itself")
+    second = scene.capture()
+    scene.run("INSERT INTO test VALUES (1)")
+    scene.wait_for(1)
+    first.send(signal.SIGCONT)
+    outcome = first.end()
+    assert outcome.code == 4, outcome.err
+    assert second.stop().code == 0, second.said
+
+
+def test_a_clock_that_steps_changes_nothing(scene: Scene) -> None:
+    """Numbers that were taken from the clock would go back with it, and consumers would drop new records as old."""
+    workload.prepare(scene)
+    with loaded(scene):
+        for _ in range(2):
+            capture = scene.launch(program=crashing("clock_that_steps"))
+            capture.wait_for(STARTED)
+            with checkpoints(scene) as wait:
+                before = wait(lambda _: True, "of it").seq
+                wait(lambda one, before=before: one.seq > before, "behind that")
+            assert capture.stop().code == 0, capture.said
+    judge(scene)
 
 
 def _is_stopped(pid: int) -> bool:
@@ -99,14 +146,14 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _has_open_transactions(kafka: str, prefix: str) -> bool:
-    """Under read_committed a partition ends where its first open transaction begins."""
+    """Under read_committed a partition ends where its first open transaction begins; each has a checkpoint."""
+    partitions = [(topic, number) for topic in history.data_topics(kafka, prefix) for number in range(4)]
     ends = []
     for isolation in ("read_committed", "read_uncommitted"):
         asking = history.consumer(kafka, **{"isolation.level": isolation})
         ends.append([
             asking.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
-            for topic in history.data_topics(kafka, prefix)
-            for number in range(4)
+            for topic, number in [*partitions, (f"{prefix}.checkpoints.db", 0)]
         ])  # fmt: skip
         asking.close()
     return ends[0] != ends[1]

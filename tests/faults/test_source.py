@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
 from tests.command import until
 from tests.faults import workload
-from tests.faults.owned import Owned, either, in_turn, purge_until_the_last
+from tests.faults.owned import Owned, either, in_turn, purge_until_the_last, wait_out
 from tests.faults.trial import judge, loaded, survived
 from tests.faults.watching import wait_for_progress
 from tests.proxy import BOTH_WAYS, DOWN, Proxy
@@ -82,8 +83,10 @@ def test_a_source_that_is_frozen(scene: Scene, owned: Owned) -> None:
     """It takes connections and answers none: a virtual machine that is being moved."""
     with survived(scene, **QUICK_TO_NOTICE) as capture:
         os.kill(owned.process.pid, signal.SIGSTOP)
+        frozen = time.monotonic()
         try:
             capture.wait_for(LOST)
+            wait_out(frozen)
         finally:
             os.kill(owned.process.pid, signal.SIGCONT)
 

@@ -4,23 +4,26 @@ A trial: a capture under load, what befalls it, and the judgement on the whole h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.command import Running
 from tests.faults import workload
-from tests.faults.comparison import differences
+from tests.faults.comparison import Comparison, compare
 from tests.faults.watching import wait_for_progress
 from tests.scenes import Scene
 
 SPLIT = {"MEEPO2_CAPTURE_COMMIT_ROWS": "1000"}
+JUDGED: list[tuple[str, Comparison]] = []
+"""Which test judged what, in this run."""
 
 
 @contextmanager
-def loaded(scene: Scene, seed: int = 1) -> Iterator[workload.Load]:
+def loaded(scene: Scene, seed: int = 1, *, only_rows: bool = False) -> Iterator[workload.Load]:
     """A load on the source while the block runs."""
-    load = workload.Load(scene, seed, persistent=True)
+    load = workload.Load(scene, seed, persistent=True, only_rows=only_rows)
     load.start()
     try:
         yield load
@@ -29,7 +32,7 @@ def loaded(scene: Scene, seed: int = 1) -> Iterator[workload.Load]:
 
 
 @contextmanager
-def survived(scene: Scene, seed: int = 1, **settings: Any) -> Iterator[Running]:
+def survived(scene: Scene, seed: int = 1, *, only_rows: bool = False, **settings: Any) -> Iterator[Running]:
     """
     The capture that runs under load while the block does its harm to it.
 
@@ -37,7 +40,7 @@ def survived(scene: Scene, seed: int = 1, **settings: Any) -> Iterator[Running]:
     """
     workload.prepare(scene)
     capture = scene.capture(**settings)
-    with loaded(scene, seed):
+    with loaded(scene, seed, only_rows=only_rows):
         wait_for_progress(scene)
         yield capture
         wait_for_progress(scene)
@@ -55,7 +58,13 @@ def succeeded(scene: Scene, seed: int = 1) -> Iterator[None]:
     judge(scene)
 
 
-def judge(scene: Scene) -> None:
+def judge(scene: Scene, **settings: str) -> None:
     """The rest is captured, and all of it compared."""
-    scene.caught_up()
-    assert differences(scene) == []
+    scene.caught_up(**settings)
+    verdict(compare(scene))
+
+
+def verdict(found: Comparison) -> None:
+    """For the table of `make faults`, and for the test."""
+    JUDGED.append((os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].partition(" ")[0], found))
+    assert found.wrong == [], "\n".join(found.wrong)

@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from confluent_kafka import TopicPartition
 
 from meepo2_cdc.records.checkpoint import Checkpoint, decode_checkpoint
-from tests.command import until
+from tests.command import SECONDS, until
 from tests.history import consumer
 from tests.scenes import Scene
 
 
 @contextmanager
-def checkpoints(scene: Scene) -> Iterator[Callable[[Callable[[Checkpoint], bool], str], Checkpoint]]:
+def checkpoints(
+    scene: Scene, seconds: float = SECONDS
+) -> Iterator[Callable[[Callable[[Checkpoint], bool], str], Checkpoint]]:
     """A function that waits for the next committed checkpoint of which something is true."""
     watching = consumer(scene.kafka, **{"isolation.level": "read_committed"})
     topic = f"{scene.prefix}.checkpoints.db"
@@ -33,7 +35,7 @@ def checkpoints(scene: Scene) -> Iterator[Callable[[Callable[[Checkpoint], bool]
             checkpoint = decode_checkpoint(message.value())
             return checkpoint if true_of(checkpoint) else None
 
-        return until(found, f"a checkpoint {what}")
+        return until(found, f"a checkpoint {what}", seconds)
 
     try:
         yield wait

@@ -34,7 +34,7 @@ def topics(kafka: str) -> Topics:
 
 @pytest.fixture
 def orders(topics: Topics, prefix: str) -> str:
-    return topics.create(f"{prefix}.shop.orders", 4)
+    return topics.create(f"{prefix}.shop.orders", 4, retention_ms="-1")  # its records are of the past
 
 
 @pytest.fixture(autouse=True)
@@ -312,20 +312,7 @@ def test_a_killed_application_handles_everything_after_its_restart(
         first.process.wait()
     assert len(set(handled())) < 1000
     second = Running(["quick"], settings, program)
-    try:
-        until(lambda: len(set(handled())) == 1000, "all were handled", 30)
-    except AssertionError:
-        h = handled()
-        print(
-            len(h),
-            len(set(h)),
-            sorted(set(range(1000)) - set(h)),
-            second.said,
-            committed(topics, group, orders),
-            extents(topics.admin, [Partition(orders, n) for n in range(4)]),
-            members(topics, group),
-        )
-        raise
+    until(lambda: len(set(handled())) == 1000, "all were handled")
     second.process.terminate()
     assert second.process.wait(60) == 0
 
@@ -364,7 +351,7 @@ def test_the_topic_of_a_new_table_is_read_from_its_beginning(app, topics: Topics
     with running(application):
         topics.put(orders, [(0, record(1))])
         until(lambda: seen == [1], "the first table's record arrived")
-        later = topics.create(f"{prefix}.shop.items", 1)
+        later = topics.create(f"{prefix}.shop.items", 1, retention_ms="-1")
         topics.put(later, [(0, record(2, table="items"))])
         until(lambda: seen == [1, 2], "the second table's record arrived")
 

@@ -6,7 +6,7 @@ It has no `GET /`, no accounts, no scripts.  It refuses to run as root, so root 
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,25 +22,28 @@ OPTIONS = {
     "discovery.type": "single-node",
     "cluster.routing.allocation.disk.threshold_enabled": "false",
 }
+PASSWORD = "secret-of-a-test"  # noqa: S105 - of servers that a test owns
+_BCRYPT = "$2a$10$aqUrbk8BOX6jy.bJzUBlf.4MRsljDM77qcxZfASPRRkQOtpVH4p8S"
 WITHOUT_ACCOUNTS = {"xpack.security.enabled": "false"}
+WITH_ACCOUNTS = {"xpack.security.enabled": "true"}
 
 
 def address(host: str, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def why_silent(url: str) -> str:
+def why_silent(url: str, account: tuple[str, str] | None = None) -> str:
     """Ask for the cluster's health; "" when indexes can be made and written."""
     import requests
 
     try:
-        answer = requests.get(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=5)
+        answer = requests.get(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=5, auth=account)
     except requests.RequestException as error:
         return str(error)
     return "" if answer.ok else f"its health gave {answer.status_code}"
 
 
-def command(directory: Path, ports: Sequence[int], heap: str = HEAP) -> Command:
+def command(directory: Path, ports: Sequence[int], options: Mapping[str, str] | None = None) -> Command:
     """Writes the directory's configuration anew, and runs by it; the first port is HTTP's."""
     home = _home()
     configuration = directory / "config"
@@ -54,6 +57,7 @@ def command(directory: Path, ports: Sequence[int], heap: str = HEAP) -> Command:
         "transport.port": str(ports[1]),
         "path.data": str(directory / "data"),
         "path.logs": str(directory / "logs"),
+        **(options or {}),
     }
     (configuration / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
     (directory / "tmp").mkdir(exist_ok=True)
@@ -61,10 +65,19 @@ def command(directory: Path, ports: Sequence[int], heap: str = HEAP) -> Command:
         "ES_JAVA_HOME": str(Path(downloads.java()).resolve().parents[1]),
         "ES_PATH_CONF": str(configuration),
         "ES_TMPDIR": str(directory / "tmp"),
-        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} -XX:TieredStopAtLevel=1",
+        "ES_JAVA_OPTS": f"-Xms{HEAP} -Xmx{HEAP} -XX:TieredStopAtLevel=1",
         "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1",
     }
     return Command([*_not_root(), str(home / "bin/elasticsearch")], environment)
+
+
+def add_accounts(directory: Path, roles: Mapping[str, str]) -> None:
+    """`admin` with all rights, and an account for each role; before the start that is to know them."""
+    configuration = directory / "config"
+    (configuration / "roles.yml").write_text("".join(f"{name}: {rights}\n" for name, rights in roles.items()))
+    (configuration / "users").write_text("".join(f"{name}:{_BCRYPT}\n" for name in ("admin", *roles)))
+    granted = {"superuser": "admin", **{name: name for name in roles}}
+    (configuration / "users_roles").write_text("".join(f"{role}:{name}\n" for role, name in granted.items()))
 
 
 def _not_root() -> list[str]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from tests.services import elasticsearch as elasticsearch_builds
 from tests.services import kafka as kafka_builds
 from tests.services import mariadb as mariadb_builds
 from tests.services import mysql as mysql_builds
@@ -118,6 +119,8 @@ _KAFKA = {
     # After kill -9 the broker is let in again only when its old registration is over: 4 s instead of 13.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
+    # A killed consumer is given up after the time that the test says, not after six seconds at the least.
+    "group.min.session.timeout.ms": "500",
 }
 _KAFKA_LISTENERS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,ACCOUNT:SASL_PLAINTEXT"
 _ACCOUNTS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
@@ -220,8 +223,51 @@ class PrivatePostgres(_Private):
         return postgres_builds.why_silent(self.url)
 
 
+class PrivateElasticsearch(_Private):
+    """
+    An Elasticsearch that a test owns, with accounts: `admin` may do everything, `roles` are further ones.
+
+    A role is an account of that name too, with the privileges as roles.yml has them; all have one password.
+    """
+
+    password = elasticsearch_builds.PASSWORD
+    most_bytes = 4 << 20
+    """In one request."""
+
+    def __init__(self, directory: Path, roles: Mapping[str, str]) -> None:
+        super().__init__(directory, 2)
+        self._roles = dict(roles)
+
+    @property
+    def url(self) -> str:
+        return elasticsearch_builds.address("127.0.0.1", self._ports[0])
+
+    @property
+    def port(self) -> int:
+        return self._ports[0]
+
+    def kill(self) -> None:
+        """What was started only watches the server, which is gone when nobody listens any more."""
+        if self._process is not None:
+            for child in _children(self._process.pid):
+                os.kill(child, signal.SIGKILL)
+            super().kill()
+            running.poll(lambda: "" if all(map(running.is_free, self._ports)) else "it still listens", 60)
+
+    def _command(self) -> running.Command:
+        options = {**elasticsearch_builds.WITH_ACCOUNTS, "http.max_content_length": f"{self.most_bytes}b"}
+        command = elasticsearch_builds.command(self.directory, self._ports, options)
+        elasticsearch_builds.add_accounts(self.directory, self._roles)
+        return command
+
+    def _why_silent(self) -> str:
+        return elasticsearch_builds.why_silent(self.url, ("admin", self.password))
+
+
 def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Of all threads of the process."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for one in lists for word in one.read_text().split()]
 
 
 @contextmanager
@@ -270,6 +316,12 @@ def redis(directory: Path, options: Mapping[str, str] | None = None) -> Iterator
 def postgres(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[PrivatePostgres]:
     """A PostgreSQL that answers."""
     yield from _run(PrivatePostgres(directory, options or {}))
+
+
+@contextmanager
+def elasticsearch(directory: Path, roles: Mapping[str, str] | None = None) -> Iterator[PrivateElasticsearch]:
+    """An Elasticsearch that answers those who have an account."""
+    yield from _run(PrivateElasticsearch(directory, roles or {}))
 
 
 _Owned = TypeVar("_Owned", bound=_Private)

@@ -219,9 +219,6 @@ class SimTopics:
         self._process.effect("checkpoint topic")
         self._broker.create(CHECKPOINTS, 1)
 
-    def refuse_undecided(self) -> None:
-        """The simulated broker loses no marker; they may only be late."""
-
     def refuse_existing_records(self) -> None:
         self._process.effect("look for records")
         for (topic, number), partition in self._broker.partitions.items():

@@ -17,6 +17,7 @@ from meepo2_cdc.kafka.offsets import Partition
 from meepo2_cdc.records import Action, TableAction
 from meepo2_cdc.records.avro import ActionDecoder
 from meepo2_cdc.replay.lanes import Retries, Route
+from meepo2_cdc.replay.progress import Claim, Span
 from meepo2_cdc.replay.runner import Feed, Limits, Runner
 from meepo2_cdc.replay.sink import Rejected, TryAgain
 from meepo2_cdc.testing import Changes, InMemoryFeed, InMemoryMessage, SetAsideRecords
@@ -390,3 +391,41 @@ def test_whatever_fails_each_record_is_applied_in_the_order_of_its_key_or_set_as
         assert firsts == sorted(firsts), f"the records of {pk} were first applied as {mine}"
         assert not mine or mine[-1] == max(mine), f"the last that was applied of {pk} is not its newest: {mine}"
     assert feed.committed == {USERS: len(records)}
+
+
+def test_what_is_done_in_the_middle_of_a_batch_is_committed():
+    """A function that takes a second must not have a thousand calls repeated because the last was not done (S75)."""
+    changes = Changes()
+    hung, release = threading.Event(), threading.Event()
+
+    def slow(batch: Sequence[TableAction]) -> None:
+        if batch[0].pk == (70,):
+            hung.set()
+            assert release.wait(10)
+
+    feed = InMemoryFeed([changes.write(n) for n in range(100)])
+    routes = [Route("test", Recording(slow), lambda r: True, workers=1, batch_records=10)]
+    limits = Limits(stop_seconds=0.1)
+    runner = Runner(feed, routes, ActionDecoder().action, SetAsideRecords(), limits)
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    assert hung.wait(10)
+    runner.stop()
+    release.set()
+    thread.join(10)
+    assert feed.committed[USERS] >= 70
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=20), st.randoms())
+def test_the_least_open_offset_is_found_whatever_is_done(deliveries: list[tuple[int, bool]], chance: Any):
+    """An offset too high loses records, one too low repeats them."""
+    span = Span(Claim())
+    done: list[int] = []
+    for offset, (routes, finished) in enumerate(deliveries, start=100):
+        span.offsets += [offset] * routes
+        done += [offset] * (routes if finished else chance.randrange(routes))
+    chance.shuffle(done)
+    span.done = done
+    left = Counter(span.offsets) - Counter(done)
+    if left:
+        assert span.least_open() == min(left)

@@ -1,0 +1,3 @@
+"""
+Each connector beside the limit that its target and client set.
+"""
