@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meepo2_cdc.capture.binlog.transactions import Rows, Transaction, Truncate
 from meepo2_cdc.kafka.writer import ANY_PARTITION, Message
@@ -37,8 +38,7 @@ class _TableBytes:
     value: dict[Action, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _TransactionBytes:
+class _TransactionBytes(NamedTuple):
     """What follows the primary key up to seq, and from seq up to the row number; the message's timestamp."""
 
     middle: bytes
@@ -50,7 +50,8 @@ class Encoder:
     """
     Collects messages by topic until they are taken.
 
-    `open_topic` is called once for each table and may create its topic.  `seq` is that of the last message.
+    `name_topic` is called once for each table, `open_topic` where its partitions must be known: it may create the
+    topic.  `seq` is that of the last message.
     """
 
     def __init__(
@@ -60,14 +61,19 @@ class Encoder:
         open_topic: Callable[[str, str], Topic],
         *,
         tombstones: bool,
+        name_topic: Callable[[str, str], Topic] | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._source = wire.string(source)
         self.seq = seq
         self._open_topic = open_topic
+        self._name_topic = name_topic or open_topic
         self._tombstones = tombstones
         self._now_ms = now_ms
         self._topics: dict[tuple[str, str], Topic] = {}
+        self._high, self._high_of = b"", -1
+        self._file, self._file_bytes = "", b""
+        self._seen_ms = 0
         self._empty()
 
     def _empty(self) -> None:
@@ -94,13 +100,30 @@ class Encoder:
             transaction = rows.transaction.encoded = self._transaction_bytes(rows.transaction)
         messages = self._messages.setdefault(table.topic, [])
         before = len(messages)
-        if rows.action is Action.UPDATE:
+        if len(rows.keys) == 1:
+            self._one(messages, table, transaction, rows)
+        elif rows.action is Action.UPDATE:
             self._updates(messages, table, transaction, rows)
         else:
             self._one_a_row(messages, table, transaction, rows)
         self.rows += len(messages) - before
         # what differs in length between rows is little, so the last one speaks for all
         self.bytes += (len(messages) - before) * (len(table.value[rows.action]) + 2 * len(rows.keys[-1]) + 100)
+
+    def _one(self, messages: list[Message], table: _TableBytes, transaction: _TransactionBytes, rows: Rows) -> None:
+        """A write or a delete alone, the usual transaction of an application: the same bytes without the loop."""
+        pk, row = rows.keys[0], rows.first_row << 1
+        self.seq = seq = self.seq + 1
+        if seq >> 6 != self._high_of:
+            self._high_of = seq >> 6
+            self._high = wire.varint(seq >> 6)
+        number = wire.ENDS[row] if row < 16384 else wire.varint(row)
+        value = table.value[rows.action] + pk + transaction.middle + wire.LOW_SIX[seq & 63] + self._high
+        key, timestamp = table.key + pk, transaction.timestamp_ms
+        messages.append((value + transaction.tail + number, key, ANY_PARTITION, timestamp))
+        if self._tombstones and rows.action is Action.DELETE:
+            messages.append((None, key, ANY_PARTITION, timestamp))
+        self._actions[rows.action] += 1
 
     def _one_a_row(
         self, messages: list[Message], table: _TableBytes, transaction: _TransactionBytes, rows: Rows
@@ -170,7 +193,7 @@ class Encoder:
     def _topic(self, schema: str, table: str) -> Topic:
         topic = self._topics.get((schema, table))
         if topic is None:
-            topic = self._topics[schema, table] = self._open_topic(schema, table)
+            topic = self._topics[schema, table] = self._name_topic(schema, table)
         return topic
 
     @staticmethod
@@ -181,12 +204,16 @@ class Encoder:
 
     def _transaction_bytes(self, transaction: Transaction) -> _TransactionBytes:
         gtid = b"\0" if transaction.gtid is None else b"\2" + wire.string(transaction.gtid)
-        file = b"\2" + wire.string(transaction.file)
-        position = b"\2" + wire.long(transaction.position)
+        if transaction.file != self._file:
+            self._file, self._file_bytes = transaction.file, b"\2" + wire.string(transaction.file)
         not_a_snapshot = b"\0"
+        # a session may set its clock; brokers refuse messages of tomorrow
+        timestamp_ms = transaction.committed_us // 1000
+        if timestamp_ms > self._seen_ms:
+            self._seen_ms = self._now_ms()
+            timestamp_ms = min(timestamp_ms, self._seen_ms)
         return _TransactionBytes(
-            middle=wire.long(transaction.committed_us) + not_a_snapshot,
-            tail=self._source + gtid + file + position,
-            # a session may set its clock; brokers refuse messages of tomorrow
-            timestamp_ms=min(transaction.committed_us // 1000, self._now_ms()),
+            wire.long(transaction.committed_us) + not_a_snapshot,
+            self._source + gtid + self._file_bytes + b"\2" + wire.long(transaction.position),
+            timestamp_ms,
         )

@@ -86,6 +86,11 @@ class Topics(Protocol):
 
     def open(self, schema: str, table: str) -> Topic: ...
 
+    def name(self, schema: str, table: str) -> Topic:
+        """As `open`, for a topic that need not exist before `create`."""
+
+    def create(self) -> None: ...
+
 
 class Stopped(Exception):
     """The service was stopped before it began."""
@@ -193,7 +198,8 @@ class CaptureService:
             skip_unreadable=settings.capture.on_unreadable == "skip",
         )
         tombstones = "compact" in settings.topics.cleanup_policy
-        self._encoder = Encoder(settings.source.name, seq, self._topics.open, tombstones=tombstones)
+        topics = self._topics
+        self._encoder = Encoder(settings.source.name, seq, topics.open, tombstones=tombstones, name_topic=topics.name)
 
     def _refuse_other_tables(self, checkpoint: Checkpoint) -> None:
         if checkpoint.rows_done and checkpoint.tables != self._tables.globs:
@@ -298,6 +304,7 @@ class CaptureService:
         return self._began and self._reader.position != self._committed
 
     def _commit(self) -> None:
+        self._topics.create()
         messages, actions = self._encoder.take()
         self._committed = self._reader.position
         checkpoint = checkpoint_at(

@@ -17,8 +17,7 @@ from meepo2_cdc.errors import Error, PositionLost, UnreadableData
 from meepo2_cdc.kafka import checkpoints
 from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.kafka.offsets import Partition
-from meepo2_cdc.kafka.registry import header_of, schema_of_id
-from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, partition_counts
+from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, ensure_topics, partition_counts
 from meepo2_cdc.records.avro import ActionDecoder, single_object_header
 
 _TAIL = 100
@@ -34,6 +33,8 @@ class CaptureTopics:
     def __init__(self, settings: Settings, admin: AdminClient) -> None:
         self._settings = settings
         self._admin = admin
+        self._made: dict[str, int] = {}
+        self._wanted: dict[str, None] = {}
         self._names = TopicNames(settings.prefix, settings.topics.template)
         self.checkpoint = self._names.checkpoint_topic(settings.source.name)
         self.lock = self._names.lock_topic(settings.source.name)
@@ -49,12 +50,34 @@ class CaptureTopics:
     def open(self, schema: str, table: str) -> Topic:
         """The topic of a table, created if need be, with its schemas registered where there is a registry."""
         name = self._names.data_topic(schema, table)
+        self._ensure([name])
+        return self._topic(name)
+
+    def name(self, schema: str, table: str) -> Topic:
+        """The same, but for its partitions: it is created by the next `create`, with the others that are new."""
+        name = self._names.data_topic(schema, table)
+        if name not in self._made:
+            self._wanted[name] = None
+        return self._topic(name)
+
+    def create(self) -> None:
+        """Makes the topics that were named, before anything is written to them."""
+        if self._wanted:
+            self._ensure(list(self._wanted))
+            self._wanted.clear()
+
+    def _ensure(self, names: list[str]) -> None:
         wanted = self._settings.topics
         config = {"cleanup.policy": wanted.cleanup_policy, "retention.ms": str(wanted.retention_ms)}
-        partitions = ensure_topic(self._admin, name, wanted.partitions, wanted.replication_factor, config)
+        self._made = ensure_topics(self._admin, names, wanted.partitions, wanted.replication_factor, config)
+
+    def _topic(self, name: str) -> Topic:
+        partitions = self._made.get(name, self._settings.topics.partitions)
         url = self._settings.schema_registry_url
         if url is None:
             return Topic(name, partitions, single_object_header("table_key"), single_object_header("table_action"))
+        from meepo2_cdc.kafka.registry import header_of  # its HTTP client is 10 MB and 0.2 s
+
         return Topic(
             name,
             partitions,
@@ -115,7 +138,11 @@ class CaptureTopics:
     @cached_property
     def decoder(self) -> ActionDecoder:
         url = self._settings.schema_registry_url
-        return ActionDecoder(schema_of_id(url) if url else None)
+        if url is None:
+            return ActionDecoder()
+        from meepo2_cdc.kafka.registry import schema_of_id
+
+        return ActionDecoder(schema_of_id(url))
 
     def _is_ours(self, value: bytes) -> bool:
         try:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from meepo2_cdc.errors import Error, UnreadableData
@@ -30,6 +30,8 @@ CONNECT = "__connect.errors."
 OURS = "meepo2_cdc."
 _SETTLES = OURS + "settles"
 _FLUSH_SECONDS = 60.0
+_WHY_CHARACTERS = 4000
+"""A target may answer with pages; a message has a limit, and the record itself must fit in."""
 _KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
@@ -83,7 +85,7 @@ class DeadLetters:
             CONNECT + "stage": "VALUE_CONVERTER" if isinstance(error, UnreadableData) else "TASK_PUT",
             CONNECT + "class.name": self._connector,
             CONNECT + "exception.class.name": f"{type(error).__module__}.{type(error).__qualname__}",
-            CONNECT + "exception.message": why,
+            CONNECT + "exception.message": why if len(why) <= _WHY_CHARACTERS else f"{why[:_WHY_CHARACTERS]}...",
             OURS + "tries": tries,
             OURS + "failed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
@@ -114,10 +116,10 @@ class DeadLetters:
         with self._lock:
             producer = self._open()
             for key, value, headers in letters:
-                producer.produce(
-                    self.topic, value, key, partition=0, headers=list(headers.items()),
-                    on_delivery=lambda error, _: refused.append(error) if error is not None else None,
-                )  # fmt: skip
+                try:
+                    _produce(producer, self.topic, key, value, headers, refused)
+                except KafkaException as error:
+                    refused.append(error.args[0])
             left = producer.flush(_FLUSH_SECONDS)
         if refused or left:
             why = refused[0].str() if refused else f"no answer in {_FLUSH_SECONDS:.0f} s"
@@ -132,3 +134,19 @@ class DeadLetters:
             ensure_topic(AdminClient(quiet(self._kafka)), self.topic, 1, self._replication, _KEPT)
             self._producer = Producer(quiet(self._kafka) | {"enable.idempotence": True, "linger.ms": 5})
         return self._producer
+
+
+def _produce(
+    producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes],
+    refused: list[KafkaError],
+) -> None:  # fmt: skip
+    """Waits while the producer's queue is full."""
+    while True:
+        try:
+            producer.produce(
+                topic, value, key, partition=0, headers=list(headers.items()),
+                on_delivery=lambda error, _: refused.append(error) if error is not None else None,
+            )  # fmt: skip
+            return
+        except BufferError:
+            producer.poll(1.0)

@@ -129,9 +129,7 @@ class GroupFeed:
     def commit(self, positions: Mapping[Partition, int], *, wait: bool) -> None:
         if not positions:
             return
-        offsets = [
-            TopicPartition(*one, position, mark(self._ids.get(one))) for one, position in positions.items()
-        ]
+        offsets = [TopicPartition(*one, position, mark(self._ids.get(one))) for one, position in positions.items()]
         try:
             if wait:
                 for one in self._consumer.commit(offsets=offsets, asynchronous=False):
@@ -197,7 +195,9 @@ class GroupFeed:
             self._ids[at] = ids.get(one.topic)
             anew = one.offset >= 0 and not belongs(one.metadata, ids.get(one.topic))
             if anew:
-                log.warning("A topic was made anew and is read from its beginning", group=self._group, partition=str(at))
+                log.warning(
+                    "A topic was made anew and is read from its beginning", group=self._group, partition=str(at)
+                )
             if anew or one.offset < 0:
                 one.offset = OFFSET_BEGINNING
         return known

@@ -25,6 +25,7 @@ from meepo2_cdc.kafka.clients import REQUEST_SECONDS, connect, is_final, quiet, 
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.offsets import Extent, Partition, extents, undecided
 from meepo2_cdc.records import TableAction
+from meepo2_cdc.records.avro import encode_key
 from meepo2_cdc.records.checkpoint import decode_checkpoint
 
 log = structlog.get_logger()
@@ -33,8 +34,8 @@ _WAIT_SECONDS = 2
 _MARKER_SECONDS = 10
 _TAIL = 2000
 _SHOWN = 5
-FILLER_KEY = b"meepo2-cdc.end-of-transaction"
-"""Key of the tombstone that carries a lost commit into a partition; readers pass tombstones over."""
+_FILLER_KEY = encode_key("", "", ())
+"""Key of the tombstone that carries a lost commit into a partition: a delete of nothing, for whom it is one."""
 
 
 class _Left(NamedTuple):
@@ -136,7 +137,7 @@ class LostEnds:
             if one.partition == self._checkpoints:
                 producer.produce(topic, one.last.value(), one.last.key(), number)
             else:
-                producer.produce(topic, None, FILLER_KEY, number)
+                producer.produce(topic, None, _FILLER_KEY, number)
         producer.flush(REQUEST_SECONDS)
         if committed:
             producer.commit_transaction(REQUEST_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
@@ -30,6 +31,7 @@ _NO_ANSWER: tuple[type[Exception], ...] = (SchemaRegistryError, *_SILENT)
 _ANSWER_SECONDS = 10
 
 
+@lru_cache(8)
 def _client(url: str) -> SchemaRegistryClient:
     return SchemaRegistryClient({"url": url, "timeout": _ANSWER_SECONDS})
 

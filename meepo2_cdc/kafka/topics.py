@@ -8,7 +8,8 @@ would then share a topic without having been told to are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,6 +21,7 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]")
 _RESERVED = ("checkpoints", "lock", "control")
 _NAME_LIMIT = 249  # org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH
 ADMIN_TIMEOUT_SECONDS = 30
+_AT_ONCE = 500
 _SILENT = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT)
 _REFUSED = (
     KafkaError.INVALID_PARTITIONS,
@@ -87,21 +89,41 @@ def _pattern(prefix: str, template: str) -> re.Pattern[str]:
 
 def ensure_topic(admin: AdminClient, topic: str, partitions: int, replication: int, config: Mapping[str, str]) -> int:
     """Creates the topic unless it is there; returns how many partitions it has."""
-    wanted = NewTopic(topic, partitions, replication, config=dict(config))
+    return ensure_topics(admin, [topic], partitions, replication, config)[topic]
+
+
+def ensure_topics(
+    admin: AdminClient, topics: Sequence[str], partitions: int, replication: int, config: Mapping[str, str]
+) -> dict[str, int]:
+    """Creates those that are not there, some hundred by one request; all topics with their number of partitions."""
+    wanted = NewTopic(topics[0], partitions, replication, config=dict(config))  # of whom a complaint will speak
     try:
-        if there := partition_counts(admin, [topic]).get(topic):
-            return there
-        admin.create_topics([wanted], operation_timeout=ADMIN_TIMEOUT_SECONDS)[topic].result(ADMIN_TIMEOUT_SECONDS)
+        there = partition_counts(admin)
+        new = [NewTopic(name, partitions, replication, config=dict(config)) for name in topics if name not in there]
+        for first in range(0, len(new), _AT_ONCE):
+            several = new[first : first + _AT_ONCE]
+            made = admin.create_topics(several, operation_timeout=ADMIN_TIMEOUT_SECONDS)
+            for wanted in several:
+                there[wanted.topic] = _made(admin, wanted, made[wanted.topic])
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise _not_made(admin, wanted, error) from error
-        return partition_counts(admin, [topic]).get(topic, partitions)
+        raise _not_made(admin, wanted, error) from error
     except TimeoutError as error:
         raise KafkaUnavailable(
-            f"Kafka did not make the topic {topic} within {ADMIN_TIMEOUT_SECONDS} s",
+            f"Kafka did not make the topic {wanted.topic} within {ADMIN_TIMEOUT_SECONDS} s",
             fix="See whether the brokers run and how busy the controller is.  Start again: it goes on where it was.",
         ) from error
-    return partitions
+    return there
+
+
+def _made(admin: AdminClient, wanted: NewTopic, answer: Future[None]) -> int:
+    """Its number of partitions; another one may have been faster."""
+    try:
+        answer.result(ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return partition_counts(admin, [wanted.topic]).get(wanted.topic, int(wanted.num_partitions))
+    return int(wanted.num_partitions)
 
 
 def _not_made(admin: AdminClient, wanted: NewTopic, error: KafkaException) -> Exception:

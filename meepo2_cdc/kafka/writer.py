@@ -135,6 +135,7 @@ class TransactionalWriter:
         producer = Producer({
             "compression.type": "lz4",
             "linger.ms": 5,
+            "delivery.report.only.error": True,  # what is delivered, the commit tells
             "batch.size": 1 << 20,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 256 << 10,

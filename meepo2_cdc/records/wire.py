@@ -28,6 +28,8 @@ def varint(n: int) -> bytes:
         return MORE[n & 16383] + ENDS[n >> 14]
     if n < 4398046511104:
         return MORE[n & 16383] + MORE[n >> 14 & 16383] + ENDS[n >> 28]
+    if n < 72057594037927936:  # times in microseconds
+        return MORE[n & 16383] + MORE[n >> 14 & 16383] + MORE[n >> 28 & 16383] + ENDS[n >> 42]
     return MORE[n & 16383] + MORE[n >> 14 & 16383] + varint(n >> 28)
 
 

@@ -124,7 +124,9 @@ def test_consumers_that_are_killed_and_joined_at_random_lose_nothing(journal: Jo
         while time.monotonic() < deadline:
             before = len(journal.lines())
             journal.wait(lambda least=before + chance.randrange(2000): len(journal.lines()) >= least, "it goes on")
-            alive.pop(chance.randrange(len(alive))).send(chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+            alive.pop(chance.randrange(len(alive))).send(
+                chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+            )
             kills += 1
             alive.append(journal.start(**settings))
     repeated = finished(journal, load)

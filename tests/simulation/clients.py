@@ -214,6 +214,7 @@ class SimTopics:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._broker = process.world.broker
+        self._named: set[str] = set()
 
     def ensure_checkpoint_topic(self) -> None:
         self._process.effect("checkpoint topic")
@@ -224,6 +225,17 @@ class SimTopics:
         for (topic, number), partition in self._broker.partitions.items():
             if topic != CHECKPOINTS and partition.committed():
                 raise PositionLost(f"{topic}[{number}] holds records, and there is no checkpoint")
+
+    def name(self, schema: str, table: str) -> Topic:
+        name = f"sim.{schema}.{table}"
+        self._named.add(name)
+        return Topic(name, PARTITIONS, single_object_header("table_key"), single_object_header("table_action"))
+
+    def create(self) -> None:
+        for name in sorted(self._named):
+            self._process.effect("create topic")
+            self._broker.create(name, PARTITIONS)
+        self._named.clear()
 
     def open(self, schema: str, table: str) -> Topic:
         self._process.effect("create topic")

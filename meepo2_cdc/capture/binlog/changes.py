@@ -122,11 +122,12 @@ class ChangeReader:
     def changes(self, stream: EventStream) -> Iterator[Change]:
         """Changes from the stream, which must begin at `reading`; ENDED after each transaction."""
         self._restart()
+        handler, unknown = self._handlers.get, self._on_unknown
         for event in stream.events():
             if event is None:
                 yield IDLE
-            else:
-                yield from self._handled(event)
+            elif found := handler(event.kind, unknown)(event):
+                yield from found
 
     def _handled(self, event: Event) -> Iterable[Change]:
         return self._handlers.get(event.kind, self._on_unknown)(event)
@@ -144,8 +145,8 @@ class ChangeReader:
     def _on_gtid(self, event: Event) -> Iterable[Change]:
         if self._place.told is not None:
             self._place.adopt_told()
-        found = ev.read_gtid(event.buf, event.start, event.end)
-        return self._begin(event, f"{self._uuid(found.server)}:{found.number}", found.committed_us, found.here_us)
+        server, number, committed_us, here_us = ev.read_gtid(event.buf, event.start, event.end)
+        return self._begin(event, f"{self._uuid(server)}:{number}", committed_us, here_us)
 
     def _on_anonymous_gtid(self, event: Event) -> Iterable[Change]:
         self._place.at_anonymous()

@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
 
 from meepo2_cdc.capture.binlog import types as t
 from meepo2_cdc.capture.binlog.keyparts import PartDecoder
@@ -24,6 +26,9 @@ Walk = Callable[[bytes, int, int, Callable[[bytes], None]], int]
 
 _PATTERNS_LIMIT = 24
 """Beyond so many null patterns, one path with a test for each column is faster than the search for the right path."""
+
+
+_SOURCES_LIMIT = 1000
 
 
 class _UnseenNulls(Exception):
@@ -97,11 +102,16 @@ class KeyWalker:
 
     def _compile(self) -> Walk:
         source = _Source(self._columns, self._key, self._images)
-        code = source.text()
         scope = source.names
-        exec(code, scope)  # noqa: S102  the source is made of numbers and of the fixed text below
+        exec(_compiled(source.text()), scope)  # noqa: S102  the source is made of numbers and of the fixed text below
         walk: Walk = scope["walk"]  # type: ignore[assignment]
         return walk
+
+
+@lru_cache(_SOURCES_LIMIT)
+def _compiled(source: str) -> CodeType:
+    """Tables of the same layout, a thousand of one tenant each, are compiled once."""
+    return compile(source, "<walk>", "exec")
 
 
 def _is_null(image: Image, column: int, nulls: int) -> bool:

@@ -1,0 +1,2 @@
+#!/bin/bash
+exec "$PEER_HOME/peer"
