@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
+JOBS ?= 2
 SERVERS := mysql mysql9? mariadb mariadb11? kafka registry redis postgres elasticsearch
 
 .DEFAULT_GOAL := help
@@ -26,7 +27,7 @@ demo: setup  ## a real MariaDB and a real Kafka, seven statements, thirteen reco
 
 test: setup  ## every test there is, against real servers; nothing is skipped
 	@$(BIN)/python -m tests.services up $(SERVERS)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 check: setup  ## format, lint, types, unit tests; under a minute
 	$(BIN)/ruff format --check .

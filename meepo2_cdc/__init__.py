@@ -16,12 +16,13 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+uninstalled"
 
 if TYPE_CHECKING:
+    from meepo2_cdc.capture.session.publisher import sqlalchemy_pub
     from meepo2_cdc.replay.app import App
 
-_WHERE = {"App": "meepo2_cdc.replay.app"}
+_WHERE = {"App": "meepo2_cdc.replay.app", "sqlalchemy_pub": "meepo2_cdc.capture.session.publisher"}
 """What is imported at its first use, since it needs Kafka's client."""
 
-__all__ = ["Action", "App", "KeyPart", "Source", "TableAction", "__version__"]
+__all__ = ["Action", "App", "KeyPart", "Source", "TableAction", "__version__", "sqlalchemy_pub"]
 
 
 def __getattr__(name: str) -> Any:

@@ -217,6 +217,51 @@ class RunSettings(_Frozen):
     """Port on 127.0.0.1 at which Prometheus metrics are served; not served unless given."""
 
 
+class SessionSettings(_Frozen):
+    """SQLAlchemy sessions that publish, the relay of their outbox, and the recovery of direct delivery."""
+
+    name: TopicPart = "session"
+    """Name of the source in the records: part of the checkpoint topic and of the relay's transactional id, so unique
+    under a prefix and never changed."""
+    delivery: Literal["outbox", "direct"] = "outbox"
+    """outbox: records are written to a table by the same transaction, and the relay moves them, exactly once; direct:
+    the application itself sends them behind the commit, at least once."""
+    bulk: Literal["capture", "warn", "refuse"] = "capture"
+    """What happens at a statement that changes rows without objects: capture takes the keys and refuses a statement
+    whose keys cannot be had; warn lets such a statement go on, named in the log and counted; refuse refuses all."""
+    default_schema: str | None = None
+    """Schema in the records of tables that name none; the connection's own unless given."""
+    dsn: SecretStr | None = None
+    """Address of the database for relay and recover, as SQLAlchemy writes it: postgresql+psycopg://user@host/database.
+    Secret."""
+    dsn_file: Path | None = None
+    """File that holds the dsn, in place of it."""
+    outbox_table: str = "meepo2_outbox"
+    """Table of the outbox, its schema in front if need be."""
+    batch_rows: int = Field(default=500, ge=1)
+    """Most rows of the outbox, each of one flush, in one Kafka transaction."""
+    poll_ms: int = Field(default=100, ge=1)
+    """Interval at which an empty outbox is looked at."""
+    reconnect_seconds: float = Field(default=300, ge=0, allow_inf_nan=False)
+    """How long a lost database is tried again before the relay ends with an error."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on 127.0.0.1 at which the relay's Prometheus metrics are served; not served unless given."""
+    redis_url: SecretStr | None = None
+    """Redis that holds what is in doubt, redis://host:6379/0, for direct delivery. Secret."""
+    namespace: str = "meepo2"
+    """First part of the names in Redis."""
+    marker_table: str = "meepo2_transactions"
+    """Table in which a transaction leaves its id, by which a recovery knows that it was committed."""
+    strict: bool = False
+    """Whether a transaction fails that cannot be recorded in Redis; if not, its marker holds its changes instead."""
+    timeout_seconds: Seconds = 1
+    """Longest time that Redis and Kafka together may hold up a transaction; what is not sent by then is sent later."""
+    settle_seconds: Seconds = 10
+    """Age at which a recovery looks at what is in doubt."""
+    keep_markers_seconds: Seconds = 600
+    """Age at which the markers of settled transactions are removed."""
+
+
 class Settings(_Frozen):
     """Everything that can be set."""
 
@@ -234,6 +279,7 @@ class Settings(_Frozen):
     capture: CaptureSettings = CaptureSettings()
     topics: TopicsSettings = TopicsSettings()
     run: RunSettings = RunSettings()
+    session: SessionSettings = SessionSettings()
     kafka: dict[str, str] = Field(default={"bootstrap.servers": "localhost:9092"}, repr=False)
     """Options of librdkafka, passed through; MEEPO2_KAFKA_SASL_PASSWORD is sasl.password."""
 
@@ -243,6 +289,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "capture": CaptureSettings,
     "topics": TopicsSettings,
     "run": RunSettings,
+    "session": SessionSettings,
 }
 CONNECTORS = "meepo2_cdc.connectors"
 """The entry-point group in which connectors are found; each has the section of its name."""
@@ -250,10 +297,15 @@ CONNECTORS = "meepo2_cdc.connectors"
 LAYOUT = Layout(
     top=tuple(name for name in Settings.model_fields if name not in {*_SECTIONS, "kafka"}),
     sections={name: tuple(model.model_fields) for name, model in _SECTIONS.items()},
-    replaces={("source", "dsn"): ("source", "dsn_file"), ("source", "dsn_file"): ("source", "dsn")},
+    replaces={
+        ("source", "dsn"): ("source", "dsn_file"),
+        ("source", "dsn_file"): ("source", "dsn"),
+        ("session", "dsn"): ("session", "dsn_file"),
+        ("session", "dsn_file"): ("session", "dsn"),
+    },
     foreign=lambda: frozenset(one.name for one in entry_points(group=CONNECTORS)),
 )
-_SECRET = {("source", "dsn"), ("schema_registry_url",)}
+_SECRET = {("source", "dsn"), ("session", "dsn"), ("session", "redis_url"), ("schema_registry_url",)}
 Own = TypeVar("Own", bound=BaseModel)
 
 

@@ -48,7 +48,9 @@ class Topics:
         self._consumer = Consumer({"bootstrap.servers": address, **uncommitted})
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
-        made = NewTopic(topic, partitions, 1, config={name.replace("_", "."): v for name, v in config.items()})
+        kept = {"retention.ms": "-1"}  # the records are of a past day, which the broker would remove at its next look
+        given = {name.replace("_", "."): value for name, value in config.items()}
+        made = NewTopic(topic, partitions, 1, config=kept | given)
         self.admin.create_topics([made])[topic].result(30)
         # the answer may come before every broker's metadata has it
         while topic not in self.admin.list_topics(timeout=30).topics:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meepo2_cdc.errors import Error
+from meepo2_cdc.errors import Error, UnreadableData
 from meepo2_cdc.kafka.ranges import RangeFeed, messages_in
 from meepo2_cdc.observe.foreground import in_foreground
 
@@ -29,33 +29,42 @@ Ranges = Mapping["Partition", "Extent"]
 
 def apply(chosen: Chosen, ranges: Ranges, wanted: Callable[[TableAction], bool], limit: int | None) -> None:
     """Applies what the ranges hold; raises Error when records were set aside."""
-    from meepo2_cdc.replay.build import range_runner
+    from meepo2_cdc.replay.build import connector_wants, range_runner
 
+    wants = connector_wants(chosen)
     with progress(sum(end - begin for begin, end in ranges.values()), sys.stderr.isatty()) as bar:
         feed = _Watched(chosen.settings.kafka, ranges, bar)
-        applied = _Limited(wanted, limit, feed.end)
+        applied = _Limited(lambda record: wanted(record) and wants(record), limit, feed.end)
         runner, failed = range_runner(chosen, feed, applied)
         in_foreground(runner.run, runner.stop)
-    click.echo(f"{applied.count - failed.count} records applied, {failed.count} set aside", err=True)
+    if not runner.finished:
+        click.echo("stopped before the end; what was applied until then may be applied again", err=True)
+        raise SystemExit(_INTERRUPTED)
+    read = applied.count + failed.unreadable
+    click.echo(f"{read - failed.count} records applied, {failed.count} set aside", err=True)
     if failed.count:
         raise Error(
-            f"{failed.count} of {applied.count} records could not be applied",
+            f"{failed.count} of {read} records could not be applied",
             fix=f"meepo2-cdc dead-letters list {chosen.name}",
         )
-    if not feed.ended:
-        click.echo("stopped before the end", err=True)
-        raise SystemExit(_INTERRUPTED)
 
 
 def count(chosen: Chosen, ranges: Ranges, wanted: Callable[[TableAction], bool]) -> list[tuple[str, str, int]]:
-    """Table, action and number of the records that would be applied."""
+    """Table, action and number of the records that would be applied; of messages that are none, only the number."""
     from meepo2_cdc.replay.build import connector_wants, decoder
 
     decode, wants = decoder(chosen.settings), connector_wants(chosen)
     found: Counter[tuple[str, str]] = Counter()
     for message in messages_in(chosen.settings.kafka, ranges):
         raw = message.value()
-        if raw is not None and wanted(record := decode(raw)) and wants(record):
+        if raw is None:
+            continue
+        try:
+            record = decode(raw)
+        except UnreadableData:
+            found["", "unreadable"] += 1
+            continue
+        if wanted(record) and wants(record):
             found[record.qualified_table, record.action.value] += 1
     return [(table, action, number) for (table, action), number in sorted(found.items())]
 

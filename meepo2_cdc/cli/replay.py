@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from meepo2_cdc.kafka.reader import RangeReader, Record
     from meepo2_cdc.replay.connectors import Chosen
 
-_MILLISECOND = timedelta(microseconds=999)
 _ADVANCE = 1000
 _YOUNG_OBJECTS = 20_000  # records hold no cycles: with 700, a fifth of the time goes into looking for some
 
@@ -136,9 +134,7 @@ class _Asked:
         if self.filter.since is not None:
             begins = first_at(admin, chosen, self.filter.since)
             chosen = {one: Extent(begins[one], end) for one, (_, end) in chosen.items()}
-        if self.filter.until is not None:
-            ends = first_at(admin, chosen, self.filter.until + _MILLISECOND)
-            chosen = {one: Extent(begin, ends[one]) for one, (begin, _) in chosen.items()}
+        # Not so with until: the markers of transactions are as late as the capture was, and have offsets too.
         return chosen
 
 

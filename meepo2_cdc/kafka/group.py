@@ -90,6 +90,7 @@ class GroupFeed:
         self._looked_at = 0.0
         self._ends: list[tuple[Partition, int]] = []
         self._paused: list[TopicPartition] = []
+        self._closing = False
         self._ids: dict[Partition, str | None] = {}
         """Which topic each partition is of that is ours."""
 
@@ -142,6 +143,7 @@ class GroupFeed:
 
     def close(self) -> None:
         """Leaves the group, so that the others need not wait for the session to end."""
+        self._closing = True
         self._consumer.close()
 
     def _look_for_topics(self) -> None:
@@ -177,6 +179,9 @@ class GroupFeed:
             self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:  # no coordinator is asked any more, so its answer would be waited for in vain
+            consumer.incremental_assign(partitions)
+            return
         known = self._begins(consumer, partitions) if partitions else []
         ours = [Partition(one.topic, one.partition) for one in partitions]
         self._claiming.assigned(ours)

@@ -31,3 +31,15 @@ TARGET_READY = Gauge("meepo2_cdc_target_ready", "1 while the connector's target 
 CONSUMER_LAG = Gauge(
     "meepo2_cdc_consumer_lag_records", "Offsets between what was committed and the end, of this process's partitions."
 )
+
+SESSION_STATEMENTS_UNSEEN = Counter(
+    "meepo2_cdc_session_statements_unseen", "Statements of sessions whose rows were not published.", ["table"]
+)
+SESSION_TRANSACTIONS_LATE = Counter(
+    "meepo2_cdc_session_transactions_late", "Committed transactions that were not published within their timeout."
+)
+SESSION_TRANSACTIONS_SETTLED = Counter(
+    "meepo2_cdc_session_transactions_settled",
+    "Transactions in doubt that were settled, by what they were.",
+    ["outcome"],
+)

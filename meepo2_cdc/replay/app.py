@@ -23,7 +23,7 @@ from meepo2_cdc.config_sources import Given
 from meepo2_cdc.errors import ConfigError
 from meepo2_cdc.observe.foreground import in_foreground
 from meepo2_cdc.records import Action, KeyPart, TableAction
-from meepo2_cdc.replay.build import Counting, dead_letters, decoder, group_feed, runner, set_aside_in
+from meepo2_cdc.replay.build import Counting, dead_letters, decoder, group_feed, require_wanted, runner, set_aside_in
 from meepo2_cdc.replay.feeds import ListFeed
 from meepo2_cdc.replay.lanes import Route
 from meepo2_cdc.replay.runner import Runner
@@ -133,9 +133,11 @@ class App:
         """Calls the functions for all dead letters once more; those that fail again are new ones, and are counted."""
         letters = dead_letters(self._settings, self.group)
         waiting = letters.waiting()
+        routes = self._checked_routes()
+        decode = decoder(self._settings)
+        require_wanted(waiting, decode, lambda record: any(one.wants(record) for one in routes), f"App {self.group}")
         failed = Counting(letters)
-        feed = ListFeed([one.message for one in waiting])
-        runner(self._settings, feed, self._checked_routes(), failed, decoder(self._settings)).run()
+        runner(self._settings, ListFeed([one.message for one in waiting]), routes, failed, decode).run()
         letters.settle(waiting)
         return failed.count
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from meepo2_cdc.config import Settings
-from meepo2_cdc.errors import Error, UnreadableData
+from meepo2_cdc.errors import ConfigError, Error, UnreadableData
 from meepo2_cdc.kafka.clients import connect
 from meepo2_cdc.kafka.dead_letters import DeadLetter, DeadLetters
 from meepo2_cdc.kafka.group import TOPICS_SECONDS, GroupFeed, begin_at_ends
@@ -47,7 +47,8 @@ def range_runner(chosen: Chosen, feed: RangeFeed, wanted: Callable[[TableAction]
 
 
 def letters_runner(chosen: Chosen, letters: DeadLetters, named: Sequence[DeadLetter]) -> tuple[Runner, Counting]:
-    """Applies dead letters once more."""
+    """Applies dead letters once more; raises ConfigError where the connector would pass one over."""
+    require_wanted(named, decoder(chosen.settings), connector_wants(chosen), f"the connector {chosen.name}")
     failed = Counting(letters)
     feed = ListFeed([one.message for one in named])
     return runner(chosen.settings, feed, [connector_route(chosen)], failed, decoder(chosen.settings)), failed
@@ -117,18 +118,36 @@ def runner(settings: Settings, feed: Feed, routes: list[Route], aside: SetsAside
     return Runner(feed, routes, decode, aside, limits, Retries(run.tries, run.retry_seconds, run.retry_max_seconds))
 
 
+def require_wanted(
+    letters: Sequence[DeadLetter], decode: Decode, wants: Callable[[TableAction], bool], who: str
+) -> None:
+    """Nobody would apply what is not wanted, and it would be marked as dealt with all the same."""
+    for letter in letters:
+        try:
+            record = decode(letter.message.value() or b"")
+        except UnreadableData:
+            continue  # it is set aside again, and that is told
+        if record is not None and not wants(record):
+            raise ConfigError(
+                f"{who} does not want the dead letter {letter.offset}: {record.action} of {record.qualified_table}",
+                fix="See tables in the settings; `dead-letters drop` marks letters as dealt with that nobody needs.",
+            )
+
+
 class Counting:
-    """Sets aside as another does, and counts."""
+    """Sets aside as another does, and counts; `unreadable` are those of all that were no records."""
 
     def __init__(self, aside: SetsAside) -> None:
         self._aside = aside
         self._lock = threading.Lock()
         self.count = 0
+        self.unreadable = 0
 
     def put(self, message: Message, why: str, error: BaseException, tries: int) -> None:
         self._aside.put(message, why, error, tries)
         with self._lock:
             self.count += 1
+            self.unreadable += isinstance(error, UnreadableData)
 
 
 class _Stop:

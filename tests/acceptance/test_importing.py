@@ -18,8 +18,9 @@ sys.addaudithook(no_sockets)
 import importlib, pkgutil
 import meepo2_cdc
 
+with_redis = {f"meepo2_cdc.capture.session.{name}" for name in ("direct", "doubts", "recovery", "sending")}
 for module in pkgutil.walk_packages(meepo2_cdc.__path__, "meepo2_cdc."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__") and module.name not in with_redis:
         importlib.import_module(module.name)
 for optional in ("redis", "elasticsearch", "zmq", "pynng", "rq", "statsd", "psycopg"):
     assert optional not in sys.modules, f"importing brought {optional}"

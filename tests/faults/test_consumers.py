@@ -22,11 +22,11 @@ from confluent_kafka.admin import NewPartitions
 
 from meepo2_cdc.kafka.offsets import Partition, extents
 from tests.command import Running, until
-from tests.faults.owned import OwnedKafka
+from tests.faults.owned import LONG, OwnedKafka
 from tests.journal import Journal, judge
 from tests.kafka import Topics, record
 
-SECONDS = float(os.environ.get("MEEPO2_FAULT_SECONDS", "0")) / 10 or 8.0
+SECONDS = float(os.environ.get("MEEPO2_FAULT_SECONDS", "0")) / 10 or 4.0
 SEED = int(os.environ.get("MEEPO2_FAULT_SEED", "17"))
 SESSION = {
     "MEEPO2_KAFKA_SESSION_TIMEOUT_MS": "1500",
@@ -113,7 +113,7 @@ def stopped(one: Running) -> None:
 
 
 def test_consumers_that_are_killed_and_joined_at_random_lose_nothing(journal: Journal, load: Load) -> None:
-    """A deployment, a crash, an eviction, at any moment: the records in flight come again, in the order of their key."""
+    """A deployment, a crash, an eviction, at any moment: the records in flight come again, in their order."""
     chance = random.Random(SEED)  # noqa: S311 - a seed, no secret
     settings = {"MEEPO2_JOURNAL_SECONDS": "0.0005"}
     load.put(500)
@@ -122,8 +122,8 @@ def test_consumers_that_are_killed_and_joined_at_random_lose_nothing(journal: Jo
     with load.going_on():
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            before = len(journal.lines())
-            journal.wait(lambda least=before + chance.randrange(2000): len(journal.lines()) >= least, "it goes on")
+            least = len(journal.lines()) + chance.randrange(1000)
+            journal.wait(lambda enough=least: len(journal.lines()) >= enough, "it goes on")
             alive.pop(chance.randrange(len(alive))).send(
                 chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
             )
@@ -135,7 +135,9 @@ def test_consumers_that_are_killed_and_joined_at_random_lose_nothing(journal: Jo
         one.kill()
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["restarted", "killed"])
+@pytest.mark.parametrize(
+    "crash", [False, True] if LONG else [True], ids=lambda crash: "killed" if crash else "restarted"
+)
 def test_a_broker_that_goes_away_is_waited_for(
     journal: Journal, load: Load, own_kafka: OwnedKafka, crash: bool
 ) -> None:
@@ -147,7 +149,6 @@ def test_a_broker_that_goes_away_is_waited_for(
         own_kafka.process.kill()
     else:
         own_kafka.process.stop()
-    journal.wait(lambda: "error" in one.said or "away" in one.said or len(journal.seqs()) == 3000, "it was noticed", 5)
     own_kafka.process.start()
     load.put(300)
     finished(journal, load)
@@ -158,7 +159,7 @@ def test_a_broker_that_goes_away_is_waited_for(
 
 
 def ready(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(line.split()[1] for line in lines if line.startswith("meepo2_cdc_target_ready "))
 
@@ -199,7 +200,7 @@ def free_port() -> int:
 def test_partitions_that_are_added_while_it_runs_are_read(journal: Journal, load: Load, topics: Topics) -> None:
     """A topic that was widened has its new records in partitions that nobody was assigned yet."""
     load.put(100)
-    one = journal.start()
+    one = journal.start(MEEPO2_KAFKA_TOPIC_METADATA_REFRESH_INTERVAL_MS="500")
     journal.wait(lambda: len(journal.seqs()) == 100, "it runs")
     topics.admin.create_partitions([NewPartitions(load.topic, 6)])[load.topic].result(30)
     journal.wait(lambda: len(topics.admin.list_topics(load.topic).topics[load.topic].partitions) == 6, "there are six")
@@ -242,7 +243,7 @@ def test_a_consumer_that_was_frozen_does_not_commit_over_its_successor(
 ) -> None:
     """Its offsets are older than those of whoever took over; committed last, they would make all of it come again."""
     load.put(2000)
-    frozen = journal.start(MEEPO2_JOURNAL_SECONDS="0.002")
+    frozen = journal.start(MEEPO2_JOURNAL_SECONDS="0.002", MEEPO2_RUN_BATCH_RECORDS="10")
     journal.wait(lambda: len(journal.lines()) > 200, "it is consuming")
     frozen.send(signal.SIGSTOP)
     successor = journal.start()
@@ -259,24 +260,24 @@ def test_a_consumer_that_was_frozen_does_not_commit_over_its_successor(
     stopped(frozen)
     stopped(successor)
     repeated = len(journal.lines()) - len(load.written)
-    assert repeated < 2000, "it did everything again"
+    assert repeated < 1500, "it went on with partitions that were another's"
 
 
 def test_members_that_come_and_go_while_the_sink_is_slow_keep_reading(journal: Journal, load: Load) -> None:
     """A slow sink pauses its partitions; one that moves away and comes back must not stay paused for ever."""
     slow: dict[str, str] = {
-        "MEEPO2_JOURNAL_SECONDS": "0.002",
+        "MEEPO2_JOURNAL_SECONDS": "0.004",
         "MEEPO2_RUN_RECORDS_IN_FLIGHT": "200",
         "MEEPO2_RUN_STOP_SECONDS": "2",
     }
-    load.put(20_000)
+    load.put(8000)
     steady = journal.start(**slow)
     journal.wait(lambda: len(journal.lines()) > 100, "it is consuming")
-    for _ in range(2):
+    for _ in range(3 if LONG else 1):
         passing = journal.start(**slow)
         journal.wait(lambda one=passing: any(line.pid == one.pid for line in journal.lines()), "it shares the work")
         before = len(journal.lines())
-        journal.wait(lambda least=before + 300: len(journal.lines()) > least, "both go on")
+        journal.wait(lambda least=before + 200: len(journal.lines()) > least, "both go on")
         stopped(passing)
     stopped(steady)
     last = journal.start()
