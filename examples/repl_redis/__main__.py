@@ -35,7 +35,7 @@ def _show(store: redis.Redis, stage: Stage, rows: Mapping[int, str]) -> None:
 
 def _held(store: redis.Redis, stage: Stage) -> dict[str, str]:
     keys = [key for key in store.scan_iter(f"{_table(stage)}:*") if not key.endswith("#seq")]
-    return {key: value.replace(": ", ":").replace(", ", ",") for key in keys if (value := store.get(key)) is not None}
+    return {key: str(value) for key in keys if (value := store.get(key)) is not None}
 
 
 def _table(stage: Stage) -> str:

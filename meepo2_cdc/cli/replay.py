@@ -6,7 +6,6 @@ Joins no consumer group, so it can be run at any time beside the applications.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from meepo2_cdc.replay.connectors import Chosen
 
 _ADVANCE = 1000
-_YOUNG_OBJECTS = 20_000  # records hold no cycles: with 700, a fifth of the time goes into looking for some
 
 
 @click.command(
@@ -186,11 +184,12 @@ def _print_records(
     from meepo2_cdc.kafka.reader import RangeReader
     from meepo2_cdc.kafka.registry import schema_of_id
     from meepo2_cdc.records.avro import ActionDecoder
+    from meepo2_cdc.replay.build import collect_seldom
 
     registry = settings.schema_registry_url
     reader = RangeReader(settings.kafka, ranges, ActionDecoder(schema_of_id(registry) if registry else None))
     wanted = asked.filter.test()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
+    collect_seldom()
     total = sum(end - begin for begin, end in ranges.values())
     with progress(total, sys.stderr.isatty() and not sys.stdout.isatty()) as bar:  # or it would run through the lines
         records = islice((one for one in _shown(reader, bar) if wanted(one.action)), limit)

@@ -68,6 +68,7 @@ class App:
         self.group = self._settings.run.group
         self._routes: list[Route] = []
         self._running: Runner | None = None
+        self._stopped = threading.Event()
 
     def on(
         self,
@@ -119,15 +120,27 @@ class App:
         aside = set_aside_in(settings, dead_letters(settings, self.group))
         feed = group_feed(settings, self.group)
         self._running = running = runner(settings, feed, self._checked_routes(), aside, decoder(settings))
+        if self._stopped.is_set():  # while it was being made
+            running.stop()
+        try:
+            self._run(running)
+        finally:
+            self._running = None
+            self._stopped.clear()
+
+    def _run(self, running: Runner) -> None:
+        settings = self._settings
         if threading.current_thread() is threading.main_thread():
             in_foreground(running.run, running.stop, settings.run.metrics_port, "run.metrics_port")
         else:
             running.run()
 
     def stop(self) -> None:
-        """Lets `run` return; may be called from another thread."""
-        if self._running is not None:
-            self._running.stop()
+        """Lets `run` return, or the next one if none is under way; may be called from another thread."""
+        self._stopped.set()
+        running = self._running
+        if running is not None:
+            running.stop()
 
     def replay_dead_letters(self) -> int:
         """Calls the functions for all dead letters once more; those that fail again are new ones, and are counted."""

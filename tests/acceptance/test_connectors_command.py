@@ -10,6 +10,7 @@ import pty
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 
+import meepo2_cdc
 from meepo2_cdc.kafka.offsets import Partition, extents
 from meepo2_cdc.records import Action
 from tests.command import COMMAND, Outcome, Running, environment, run, until
@@ -254,6 +256,19 @@ def test_stop_on_failure_ends_with_the_record_s_place(journal: Journal, topics: 
     assert f"{orders}[0] offset " in unreadable.complaint
 
 
+def test_an_application_that_is_stopped_while_it_starts_does_not_run_for_ever(
+    kafka: str, prefix: str, orders: str
+) -> None:
+    """A deployment that fails elsewhere stops everything at once, also what has only just begun."""
+    app = meepo2_cdc.App(kafka, prefix, f"{prefix}.early")
+    app.on("shop.orders")(lambda pk: None)
+    app.stop()
+    thread = threading.Thread(target=app.run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 # -- dead letters
 
 
@@ -305,6 +320,23 @@ def test_dead_letters_that_the_settings_now_leave_out_are_not_counted_as_applied
     assert outcome.code == 2, outcome.err
     assert "shop.orders" in outcome.complaint
     assert len(command(journal, "dead-letters", "list", "journal", "--json").out.splitlines()) == 1
+
+
+def test_more_dead_letters_than_the_producer_holds_are_dropped_together(
+    journal: Journal, topics: Topics, orders: str
+) -> None:
+    """After an accident there are hundreds of thousands, and the producer's queue is finite."""
+    with topics.transaction(orders) as producer:
+        for _ in range(8):
+            producer.produce(orders, b"no record", b"key", 0)
+    one = journal.start()
+    journal.wait(lambda: all_committed(topics, journal.group, orders), "they were set aside")
+    one.stop()
+    dropped = command(
+        journal, "dead-letters", "drop", "journal", "--all", MEEPO2_KAFKA_QUEUE_BUFFERING_MAX_MESSAGES="2"
+    )
+    assert (dropped.code, dropped.err) == (0, "8 dropped\n")
+    assert command(journal, "dead-letters", "list", "journal", "--json").out == ""
 
 
 LOQUACIOUS = """

@@ -23,6 +23,7 @@ from meepo2_cdc.kafka.ranges import RangeFeed
 from meepo2_cdc.kafka.reader import RangeReader
 from meepo2_cdc.records import TableAction
 from meepo2_cdc.records.avro import ActionDecoder
+from meepo2_cdc.replay.build import collect_seldom
 from meepo2_cdc.replay.lanes import Route
 from meepo2_cdc.replay.runner import Runner
 from tests.kafka import Topics, record
@@ -68,6 +69,7 @@ class Nowhere:
 
 
 def main() -> None:
+    collect_seldom()  # as `meepo2-cdc run` and `replay` do
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--records", type=int, default=1_000_000)
     arguments.add_argument("--workers", type=int, default=1, help="lanes of the runner; a count needs one")
@@ -109,7 +111,7 @@ def _limit(kafka: str, topic: str, count: int) -> None:
     consumer.assign([TopicPartition(topic, n, 0) for n in range(PARTITIONS)])
     while count > 0:
         for message in consumer.consume(1000, 0.1):
-            decode(message.value())
+            decode(message.value() or b"")
             count -= 1
     consumer.close()
 

@@ -6,6 +6,7 @@ It adds the rows that it is told to, one in a transaction, and says which are co
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -41,14 +42,20 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at(kind: Any, name: str, when: str) -> None:
+def die_at(kind: Any, name: str, when: str, nth: int = 1) -> None:
+    """At the nth call; "flushed" is before it, with the producer's messages in Kafka."""
     right: Callable[..., Any] = getattr(kind, name)
+    calls = itertools.count(1)
 
     def wrong(*arguments: Any, **named: Any) -> Any:
-        if when == "before":
+        now = next(calls) == nth
+        if now and when == "flushed":
+            arguments[1].flush()
+        if now and when != "behind":
             die()
         found = right(*arguments, **named)
-        die()
+        if now:
+            die()
         return found
 
     setattr(kind, name, wrong)

@@ -99,6 +99,7 @@ def on(server: URL) -> Iterator[Database]:
         yield made
     finally:
         made.engine.dispose()
+        admin.dispose()  # the server may have been started anew
         with admin.connect() as connection:
             force = " with (force)" if server.drivername.startswith("postgresql") else ""
             connection.execute(text(f"drop database {name}{force}"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import create_engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -256,5 +256,28 @@ def test_two_publishers_tell_of_a_statement_once(sqlite: Database, publish: Publ
         session.commit()
         sqlite.told()
         session.execute(update(Zero).values(data="x"))
+        session.commit()
+    assert sqlite.told() == [("update", "zero", 1)]
+
+
+def test_on_sqlite_nothing_changes_between_the_selection_and_the_statement(sqlite: Database, publish: Publish):
+    """It has no row locks; a writer between the two would be changed and not told."""
+    from sqlalchemy import event
+    from sqlalchemy.exc import OperationalError
+
+    maker, others = sessionmaker(sqlite.engine), sessionmaker(create_engine(sqlite.url, connect_args={"timeout": 0.1}))
+    publish(maker)
+    with maker() as session:
+        session.add(Zero(id=1, data="b"))
+        session.commit()
+        sqlite.told()
+
+        def move(state: Any) -> None:
+            if state.is_update:
+                with others() as other, pytest.raises(OperationalError, match="locked"):
+                    other.execute(update(Zero).values(id=2))
+
+        event.listen(session, "do_orm_execute", move)
+        session.execute(update(Zero).where(Zero.data == "b").values(data="c"))
         session.commit()
     assert sqlite.told() == [("update", "zero", 1)]

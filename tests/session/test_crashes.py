@@ -95,12 +95,13 @@ def _settled(direct: Directly) -> bool:
 
 
 RELAY_STEPS = {
-    "read": ("meepo2_cdc.capture.session.outbox_rows.OutboxRows", "read", "behind"),
-    "encoded": ("meepo2_cdc.capture.session.relay.RelayWriter", "write", "before"),
-    "flushed": ("meepo2_cdc.capture.session.relay.RelayWriter", "_commit", "before"),
-    "committed": ("meepo2_cdc.capture.session.relay.RelayWriter", "write", "behind"),
-    "removed": ("meepo2_cdc.capture.session.outbox_rows.OutboxRows", "remove", "behind"),
-    "opened": ("meepo2_cdc.capture.session.relay.RelayWriter", "open", "behind"),
+    "opened": ("meepo2_cdc.capture.session.relay.RelayWriter", "open", "behind", 1),
+    "begun": ("meepo2_cdc.capture.session.relay.RelayWriter", "write", "behind", 1),
+    "read": ("meepo2_cdc.capture.session.outbox_rows.OutboxRows", "read", "behind", 1),
+    "encoded": ("meepo2_cdc.capture.session.relay.RelayWriter", "write", "before", 2),
+    "flushed": ("meepo2_cdc.capture.session.relay.RelayWriter", "_commit", "flushed", 2),
+    "committed": ("meepo2_cdc.capture.session.relay.RelayWriter", "write", "behind", 2),
+    "removed": ("meepo2_cdc.capture.session.outbox_rows.OutboxRows", "remove", "behind", 1),
 }
 
 
@@ -112,7 +113,7 @@ def test_the_relay_killed_at_a_step(step: str, database: Database, kafka: str, p
     with relayed(database, kafka, prefix) as relay:
         code = (
             "import sys; from pydoc import locate; from tests.session.application import die_at;"
-            f"kind, name, when = {RELAY_STEPS[step]!r}; die_at(locate(kind), name, when);"
+            f"kind, *rest = {RELAY_STEPS[step]!r}; die_at(locate(kind), *rest);"
             "from meepo2_cdc.cli.main import main; main()"
         )
         killed = Running(["relay"], relay.settings, program=(sys.executable, "-c", code))

@@ -26,6 +26,7 @@ from meepo2_cdc.capture.session.direct import NotPrepared
 from meepo2_cdc.capture.session.doubts import Doubts
 from meepo2_cdc.capture.session.markers import Markers, Outcome, marker_table
 from tests.command import run, until
+from tests.faults.owned import LONG
 from tests.services import native
 from tests.session.conftest import Publish
 from tests.session.databases import Database
@@ -280,4 +281,48 @@ def test_a_commit_does_not_wait_for_a_broker_that_is_away(how: str, one: Directl
         assert len(one.doubts.listing()) == 3
     assert run("recover", settings=one.variables).code == 0
     assert one.told() == [("write", "zero", 1), ("write", "zero", 2), ("write", "zero", 3)]
+    assert one.doubts.listing() == {}
+
+
+def test_a_broker_that_was_frozen_gets_what_was_committed_meanwhile(one: Directly, tmp_path: Path, publish: Publish):
+    """S42: nobody restarts the application, and nobody runs a command."""
+    (tmp_path / "kafka").mkdir()
+    with native.kafka(tmp_path / "kafka", 1, {}) as broker:
+        one.kafka = one.settings["bootstrap_servers"] = broker.address
+        publish(maker := sessionmaker(one.database.engine), **one.settings)
+        with maker() as session:
+            session.add(Zero(id=1))
+            session.commit()
+            until(lambda: one.doubts.listing() == {}, "the first one is published")
+            _signal(broker.pid, signal.SIGSTOP)
+            for key in (2, 3):
+                session.add(Zero(id=key))
+                assert timed_commit(session) < TIMEOUT_SECONDS + MARGIN_SECONDS
+            began = time.monotonic()
+            until(lambda: time.monotonic() - began > (30 if LONG else 3), "it was frozen for long enough")
+            _signal(broker.pid, signal.SIGCONT)
+        until(lambda: one.doubts.listing() == {}, "all are published")
+        assert set(one.told()) == {("write", "zero", key) for key in (1, 2, 3)}
+
+
+def test_a_savepoint_that_redis_did_not_hear_of_is_not_published(
+    one: Directly, own_redis: native.PrivateRedis, publish: Publish
+):
+    """Redis still has the savepoint's rows when it comes back; the marker knows better."""
+    one.settings |= {"redis_url": own_redis.url, "bootstrap_servers": "127.0.0.1:1"}
+    one.doubts = Doubts(own_redis.url, one.prefix, 5)
+    publish(maker := sessionmaker(one.database.engine), **one.settings | {"settle_seconds": 60})
+    with maker() as session:
+        session.add(Zero(id=1))
+        session.flush()
+        with session.begin_nested() as inner:
+            session.add(Zero(id=2))
+            session.flush()
+            own_redis.kill()
+            inner.rollback()
+        session.commit()
+    own_redis.start()
+    assert list(one.doubts.listing().values()) == [{"zero_write": {1, 2}}]
+    assert json.loads(run("recover", settings=one.variables).out) == {"committed": 1}
+    assert one.told() == [("write", "zero", 1)]
     assert one.doubts.listing() == {}

@@ -4,23 +4,29 @@ From the outbox to Kafka, exactly once.
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.command import run, until
 from tests.faults.owned import LONG
+from tests.services import native
 from tests.session.conftest import Publish
-from tests.session.databases import Database
-from tests.session.models import Comp, Zero
+from tests.session.databases import Database, on
+from tests.session.models import Comp, Model, Zero
 from tests.session.relaying import Relayed, by_key, plain, relayed, without_gap
 
+DRIVER = "postgresql+psycopg"
 KILLS = 40 if LONG else 4
 
 
@@ -116,7 +122,7 @@ def test_the_relay_is_killed_at_random_moments_and_the_records_are_exact(
             one.join()
     assert relay.once().code == 0
     records = relay.records()
-    print(f"{relay.database.engine.dialect.name}: {KILLS} kills, {len(records)} records")
+    print(f"{relay.database.url.drivername}: {KILLS} kills, {len(records)} records")
     assert sorted(plain(records)) == sorted(expected)
     assert without_gap(records)
     assert by_key(plain(records)) == by_key(expected)
@@ -232,3 +238,27 @@ def test_the_address_of_the_database_is_never_shown_with_its_password(kafka: str
     assert outcome.code == 1
     assert "127.0.0.1:1 does not answer" in outcome.complaint
     assert "of-nobody" not in outcome.err + outcome.out
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_database_that_was_away_is_read_again(how: str, tmp_path: Path, kafka: str, prefix: str, publish: Publish):
+    """A relay that ends at each restart of the database needs a person at night."""
+    (tmp_path / "postgres").mkdir()
+    with native.postgres(tmp_path / "postgres") as server, on(make_url(server.url).set(drivername=DRIVER)) as database:
+        Model.metadata.create_all(database.engine)
+        publish(maker := sessionmaker(database.engine))
+        with relayed(database, kafka, prefix) as relay:
+            running = relay.start()
+            if how == "killed":
+                server.kill()
+                running.wait_for("The database of the outbox is away")
+                server.start()
+            else:
+                os.kill(server.pid, signal.SIGSTOP)
+                os.kill(server.pid, signal.SIGCONT)
+            database.engine.dispose()
+            with maker() as session:
+                session.add(Zero(id=1))
+                session.commit()
+            until(lambda: plain(relay.records()) == [("write", "zero", 1)], "the row is relayed")
+            assert running.stop().code == 0

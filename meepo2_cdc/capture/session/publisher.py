@@ -161,7 +161,8 @@ class Publisher:
         pending = session.info.get(self._key)
         if pending is not None:
             pending.committing = True
-            self._delivery.committing(pending)
+            with inside(session):
+                self._delivery.committing(pending)
 
     def _after_commit(self, session: Session) -> None:
         pending, current = session.info.get(self._key), innermost(session)
@@ -248,7 +249,12 @@ def _refuse_unknown(settings: Iterable[str]) -> None:
 def _delivery(settings: Settings, session: Any, engine: Engine | None) -> Delivery:
     if settings.session.delivery == "outbox":
         return Outbox(settings.session.outbox_table)
-    from meepo2_cdc.capture.session.direct import Direct
+    try:
+        from meepo2_cdc.capture.session.direct import Direct
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"direct delivery needs the package {error.name}", fix="pip install 'meepo2-cdc[session]'"
+        ) from error
 
     direct = Direct(settings, engine or targets.engine_of(session))
     direct.start()

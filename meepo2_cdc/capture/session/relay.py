@@ -117,6 +117,8 @@ class Relay:
         if checkpoint is None:
             self._refuse_existing_records()
             self._encoder.seq = first_seq()
+            # what a first batch leaves that is never committed must not look like records without a checkpoint
+            self._writer.write({}, self._checkpoint([]))
         else:
             self._refuse_other_outbox(checkpoint)
             self._encoder.seq = checkpoint.seq

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -114,12 +113,15 @@ class Sender:
         self._doubts = doubts
         self._kafka = KafkaEnd(settings)
         self._markers = None if engine is None else Markers(engine, settings.session.marker_table)
-        self._recovery = None if self._markers is None else Recovery(settings, doubts, self._markers, self._deliver)
+        self._recovery = (
+            None if self._markers is None else Recovery(settings, doubts, self._markers, self._kafka.deliver)
+        )
         self._every = settings.session.settle_seconds
         self._waiting: deque[Sent] = deque()
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._behind = False
+        self._unsettled = False
         self._look_at = 0.0
         self._thread = threading.Thread(target=self._run, name="meepo2-cdc-sender", daemon=True)
 
@@ -161,34 +163,35 @@ class Sender:
 
     def _send_first(self) -> None:
         sent = self._waiting[0]
-        if self._tried(lambda: self._deliver(sent)):
-            self._waiting.popleft()
-            sent.done()
-            self._tried(lambda: self._settled(sent))
-
-    def _deliver(self, sent: Sent) -> None:
-        self._kafka.deliver(sent)
-
-    def _settled(self, sent: Sent) -> None:
-        self._doubts.clear(sent.transaction)
-        if sent.kept and self._markers is not None:
-            self._markers.remove(sent.transaction)
-
-    def _recover(self) -> None:
-        if self._recovery is not None:
-            ours = {one.transaction for one in self._waiting}
-            recovery = self._recovery
-            self._tried(lambda: recovery.settle(ours))
-        self._look_at = time.monotonic() + self._every
-
-    def _tried(self, work: Callable[[], Any]) -> bool:
         try:
-            work()
+            self._kafka.deliver(sent)
         except FAILURES as error:
             if not self._behind:
                 log.warning("A transaction waits to be published", why=str(error), waiting=len(self._waiting))
-            self._behind = True
+            self._behind = True  # those behind it need not wait, they would do so in vain
             self._ending.wait(_PAUSE_SECONDS)
-            return False
+            return
         self._behind = False
-        return True
+        self._waiting.popleft()
+        sent.done()
+        self._settled(sent)
+
+    def _settled(self, sent: Sent) -> None:
+        """What cannot be cleared now is published once more by a recovery, under the same seq."""
+        try:
+            self._doubts.clear(sent.transaction)
+            if sent.kept and self._markers is not None:
+                self._markers.remove(sent.transaction)
+        except FAILURES as error:
+            log.warning("A published transaction could not be cleared", why=str(error), transaction=sent.transaction)
+
+    def _recover(self) -> None:
+        try:
+            if self._recovery is not None:
+                self._recovery.settle({one.transaction for one in self._waiting})
+            self._unsettled = False
+        except FAILURES as error:
+            if not self._unsettled:
+                log.warning("What is in doubt could not be settled; it is tried again", why=str(error))
+            self._unsettled = True
+        self._look_at = time.monotonic() + self._every

@@ -68,7 +68,7 @@ public class Reader {
 
     /** Every golden .bin file of every record: its path below DIR, and what Avro's Java finds in it. */
     static void readGolden(Path schemas) throws IOException {
-        for (String name : List.of("table_action", "table_key", "checkpoint")) {
+        for (String name : List.of("table_action", "table_key", "checkpoint", "relay_checkpoint")) {
             Decoder decoder = new Decoder(schemas, name, null);
             for (Path file : sorted(schemas.resolve(name).resolve("golden"), ".bin")) {
                 Map<String, Object> line = new LinkedHashMap<>();
