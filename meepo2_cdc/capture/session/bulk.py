@@ -9,8 +9,7 @@ refused before it is executed, or named and counted, as the setting says.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -24,19 +23,16 @@ from sqlalchemy import (
     Table,
     TextClause,
     Update,
-    delete,
     event,
-    false,
-    select,
 )
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
 from sqlalchemy.sql.dml import UpdateBase
 
 from meepo2_cdc.capture.session import hooks
-from meepo2_cdc.capture.session.changes import Pk, RowChange, Rows
+from meepo2_cdc.capture.session.changes import RowChange, Rows
+from meepo2_cdc.capture.session.statements import CannotTell, Statement
 from meepo2_cdc.errors import Error
 from meepo2_cdc.observe import metrics
-from meepo2_cdc.records import Action
 
 log = structlog.get_logger()
 _TEXT = re.compile(
@@ -46,18 +42,10 @@ _TEXT = re.compile(
 )
 _QUOTES = str.maketrans("", "", '`"[]')
 _CLAIMED = "meepo2_cdc_claimed"
-_INSIDE = "meepo2_cdc.bulk"
 
 
 class BulkNotCaptured(Error):
     """A statement changes rows of which nobody can tell the keys; it was not executed, or must be rolled back."""
-
-
-class _CannotTell(Exception):
-    """Why the keys of a statement cannot be had."""
-
-
-Found = tuple[Action, Table, Pk]
 
 
 class Bulk:
@@ -85,7 +73,7 @@ class Bulk:
         if isinstance(statement, TextClause):
             if not self._text(str(statement)):
                 return None
-            with inside(state.session):
+            with hooks.inside(state.session):
                 return state.invoke_statement()
         if not isinstance(statement, Insert | Update | Delete):
             return None
@@ -100,20 +88,20 @@ class Bulk:
         if self._policy == "refuse":
             raise self._refusal(table.fullname, "session.bulk is 'refuse'")
         options = {_CLAIMED: claimed | {(self._destination, table)}, "preserve_rowcount": True}
-        return self._captured(state, _Statement(state, statement, table, mapper, tables, self._rows, options))
+        return self._captured(state, Statement(state, statement, table, mapper, tables, self._rows, options))
 
-    def _captured(self, state: ORMExecuteState, one: _Statement) -> Any:
+    def _captured(self, state: ORMExecuteState, one: Statement) -> Any:
         try:
             one.prepare()
-        except _CannotTell as error:
+        except CannotTell as error:
             self._unknown(one.table.fullname, str(error))
-            with inside(state.session):
+            with hooks.inside(state.session):
                 return state.invoke_statement(execution_options=one.options)
-        with inside(state.session):
+        with hooks.inside(state.session):
             result = one.invoke()
         try:
             found, result = one.found(result)
-        except _CannotTell as error:
+        except CannotTell as error:
             self._unknown(one.table.fullname, str(error), executed=True)
             return result
         change = self._rows.change
@@ -139,7 +127,7 @@ class Bulk:
 
     def _before_execute(self, connection: Connection, statement: Any, _: Any, __: Any, options: Any) -> None:
         session = self._sessions.get(connection)
-        if session is not None and hooks.flush_of(session) is None and not session.info.get(_INSIDE):
+        if session is not None and hooks.flush_of(session) is None and not hooks.is_inside(session):
             self._unseen(statement, options)
 
     def _unseen(self, statement: Any, options: Mapping[str, Any]) -> None:
@@ -179,267 +167,8 @@ class Bulk:
 def _nothing(*_: Any) -> None: ...
 
 
-@contextmanager
-def inside(session: Session) -> Iterator[None]:
-    """While a statement is executed that was looked at already."""
-    session.info[_INSIDE] = session.info.get(_INSIDE, 0) + 1
-    try:
-        yield
-    finally:
-        session.info[_INSIDE] -= 1
-
-
 def _written_tables(statement: UpdateBase, table: Table, mapper: Mapper[Any] | None) -> list[Table]:
     """An INSERT of a mapped class goes to all its tables; so does an UPDATE by keys."""
     if mapper is None or isinstance(statement, Delete):
         return [table]
     return [one for one in mapper.tables if isinstance(one, Table)] or [table]
-
-
-class _Statement:
-    """One statement on its way: `prepare`, `invoke`, `found`."""
-
-    def __init__(
-        self,
-        state: ORMExecuteState,
-        statement: Insert | Update | Delete,
-        table: Table,
-        mapper: Mapper[Any] | None,
-        tables: list[Table],
-        rows: Rows,
-        options: Mapping[str, Any],
-    ) -> None:
-        self.state = state
-        self.table = table
-        self.options = options
-        self._statement = statement
-        self._mapper = mapper
-        self._tables = tables
-        self._rows = rows
-        self.connection = state.session.connection(bind_arguments=dict(state.bind_arguments))
-        self._found: list[Found] = []
-        self._returning = False
-        self._expected: int | None = None
-
-    @property
-    def _parameters(self) -> list[Mapping[str, Any]]:
-        given = self.state.parameters
-        if given is None:
-            return []
-        return [given] if isinstance(given, Mapping) else list(given)
-
-    def prepare(self) -> None:
-        """Raises _CannotTell when the keys cannot be had."""
-        for table in self._tables:
-            if not self._rows.form(table, self.connection.dialect):
-                self._tables = [one for one in self._tables if one is not table]
-        if not self._tables:
-            return
-        if isinstance(self._statement, Insert):
-            self._prepare_insert()
-        elif self._by_keys:
-            self._prepare_by_keys()
-        else:
-            self._prepare_rows()
-
-    def invoke(self) -> Any:
-        statement: Any = None
-        if self._returning:
-            statement = self._statement.returning(*self._key_columns())
-        return self.state.invoke_statement(statement=statement, execution_options=self.options)
-
-    def found(self, result: Any) -> tuple[list[Found], Any]:
-        """The changed rows, and the result that the application gets."""
-        if self._returning:
-            frozen = result.freeze()
-            return self._inserted(frozen().all()), frozen()
-        if isinstance(self._statement, Insert) and not self._found:
-            return self._one_inserted(result), result
-        if self._expected is not None:
-            changed = getattr(result, "rowcount", -1)
-            if changed not in (-1, self._expected):
-                raise _CannotTell(f"it changed {changed} rows, and {self._expected} had been found before it")
-        return self._found, result
-
-    # -- INSERT
-
-    def _prepare_insert(self) -> None:
-        statement: Any = self._statement
-        plain = statement.select is None and not statement._multi_values
-        if plain and (not self._parameters or (self._mapper is None and len(self._parameters) == 1)):
-            if len(statement.exported_columns):
-                raise _CannotTell("it has a RETURNING of its own")
-            if self._joined:
-                raise _CannotTell(
-                    f"{self.table.fullname} is one of several tables of its class; insert with parameters"
-                )
-            return
-        if self._joined and self._have_keys:
-            self._found = self._of_parameters(Action.WRITE, self._tables)
-            return
-        dialect = self.connection.dialect
-        many = dialect.insert_executemany_returning if self._parameters else dialect.insert_returning
-        if len(statement.exported_columns):
-            raise _CannotTell("it has a RETURNING of its own")
-        if many and not (self._joined and not self._parameters):
-            for table in self._tables:
-                self._of_table(table, [None] * len(self._key_columns()))
-            self._returning = True
-            return
-        if not plain or statement._prefixes or statement._post_values_clause is not None:
-            raise _CannotTell(f"{dialect.name} returns no keys of such an INSERT")
-        self._found = self._of_parameters(Action.WRITE, self._tables)
-
-    @property
-    def _have_keys(self) -> bool:
-        names = [self._name(column) for table in self._tables for column in table.primary_key.columns]
-        return bool(self._parameters) and all(one.get(name) is not None for one in self._parameters for name in names)
-
-    @property
-    def _joined(self) -> bool:
-        return self._mapper is not None and len([one for one in self._mapper.tables if isinstance(one, Table)]) > 1
-
-    def _key_columns(self) -> list[Any]:
-        if self._mapper is None:
-            return list(self.table.primary_key.columns)
-        attributes = (self._mapper.get_property_by_column(column) for column in self._mapper.primary_key)
-        return [getattr(self._mapper.class_, one.key) for one in attributes]
-
-    def _inserted(self, keys: Sequence[Sequence[Any]]) -> list[Found]:
-        dialect = self.connection.dialect
-        return [
-            (Action.WRITE, table, self._rows.pk(table, dialect, self._of_table(table, key)))
-            for key in keys
-            for table in self._tables
-        ]
-
-    def _of_table(self, table: Table, key: Sequence[Any]) -> list[Any]:
-        """The key of a row of one table by the key of its object."""
-        if self._mapper is None:
-            return list(key)
-        names = [self._mapper.get_property_by_column(column).key for column in self._mapper.primary_key]
-        known = dict(zip(names, key, strict=True))
-        try:
-            return [known[self._mapper.get_property_by_column(one).key] for one in table.primary_key.columns]
-        except KeyError as error:
-            raise _CannotTell(f"the key of {table.fullname} is not that of its class") from error
-
-    def _one_inserted(self, result: Any) -> list[Found]:
-        key = getattr(result, "inserted_primary_key", None)
-        if not result.rowcount:
-            return []
-        if key is None or None in tuple(key):
-            raise _CannotTell("the database does not say which key the row got")
-        values = tuple(key)
-        return [(Action.WRITE, self.table, self._rows.pk(self.table, self.connection.dialect, values))]
-
-    # -- UPDATE and DELETE
-
-    @property
-    def _by_keys(self) -> bool:
-        """SQLAlchemy's "bulk UPDATE by primary key": a list of parameters, no WHERE."""
-        listed = self.state.parameters is not None and not isinstance(self.state.parameters, Mapping)
-        return (
-            isinstance(self._statement, Update)
-            and self._mapper is not None
-            and listed
-            and self._statement.whereclause is None
-        )
-
-    def _prepare_by_keys(self) -> None:
-        given = {name for one in self._parameters for name in one}
-        stored = {
-            column.table
-            for one in (self._mapper.column_attrs if self._mapper is not None else ())
-            for column in one.columns
-            if one.key in given and not column.primary_key
-        }
-        self._found = self._of_parameters(Action.UPDATE, [one for one in self._tables if one in stored])
-
-    def _of_parameters(self, action: Action, tables: Sequence[Table]) -> list[Found]:
-        dialect, found = self.connection.dialect, []
-        for one in self._parameters:
-            for table in tables:
-                names = [self._name(column) for column in table.primary_key.columns]
-                if any(one.get(name) is None for name in names):
-                    raise _CannotTell(f"the parameters lack a key of {table.fullname}")
-                found.append((action, table, self._rows.pk(table, dialect, [one[name] for name in names])))
-        return found
-
-    def _name(self, column: Any) -> str:
-        return self._mapper.get_property_by_column(column).key if self._mapper is not None else column.key
-
-    def _prepare_rows(self) -> None:
-        statement: Any = self._statement
-        if self._parameters and not isinstance(self.state.parameters, Mapping):
-            raise _CannotTell("it is executed with several sets of parameters")
-        if any(name.endswith("_limit") for name in statement.dialect_kwargs) or statement._prefixes:
-            raise _CannotTell("it has a LIMIT or a prefix")
-        dialect = self.connection.dialect
-        columns = self._columns()
-        assigned = self._assigned()
-        new = [assigned.get(column.key, mine) for column, mine in zip(self._key, columns, strict=True)]
-        changed = any(column.key in assigned for column in self._key)
-        found = [tuple(row) for row in self._select([*columns, *new] if changed else columns)]
-        self._expected = len(found)
-        size = len(self._key)
-        for row in found:
-            old = self._rows.pk(self.table, dialect, row[:size])
-            after = self._rows.pk(self.table, dialect, row[size:]) if changed else old
-            self._found += self._changed(old, after)
-        self._found.sort(key=lambda one: one[0] is not Action.DELETE)  # a key may be given to another row
-
-    @property
-    def _key(self) -> list[Any]:
-        return list(self.table.primary_key.columns)
-
-    def _columns(self) -> list[Any]:
-        """As attributes of the class, so that conditions of loading and of inheritance hold as for the statement."""
-        if self._mapper is None:
-            return self._key
-        return [getattr(self._mapper.class_, self._mapper.get_property_by_column(one).key) for one in self._key]
-
-    def _assigned(self) -> dict[str, Any]:
-        """What an UPDATE sets, by column; SQLAlchemy has no public name for it."""
-        if not isinstance(self._statement, Update):
-            return {}
-        statement: Any = self._statement
-        ordered = getattr(statement, "_ordered_values", None)  # until SQLAlchemy 2.0; 2.1 keeps both in _values
-        pairs = [*(statement._values or {}).items(), *(ordered or ())]
-        found = {getattr(column, "key", column): value for column, value in pairs}
-        if self._mapper is not None:
-            names = {self._name(column): column.key for column in self._key}
-            found |= {names[name]: value for name, value in found.items() if name in names}
-        return found | {column.key: value for column in self._key for value in self._given(column)}
-
-    def _given(self, column: Any) -> list[Any]:
-        return [one[self._name(column)] for one in self._parameters[:1] if self._name(column) in one]
-
-    def _select(self, columns: Sequence[Any]) -> list[Any]:
-        session = self.state.session
-        statement: Any = self._statement
-        distinct = [one.label(f"k{number}") if hasattr(one, "label") else one for number, one in enumerate(columns)]
-        query = select(*distinct)
-        if statement.whereclause is not None:
-            query = query.where(statement.whereclause)
-        if self._mapper is not None:
-            query = query.options(*statement._with_options)
-        if self.connection.dialect.name == "sqlite":
-            self._lock_sqlite()
-        else:
-            query = query.with_for_update()
-        arguments = dict(self.state.bind_arguments)
-        rows = session.execute(query, self._parameters[0] if self._parameters else {}, bind_arguments=arguments)
-        return list(dict.fromkeys(tuple(row) for row in rows))
-
-    def _lock_sqlite(self) -> None:
-        """SQLite has no row locks: a statement that deletes nothing takes the file's, and begins the transaction."""
-        with inside(self.state.session):
-            self.connection.execute(delete(self.table).where(false()))
-
-    def _changed(self, old: Pk, new: Pk) -> list[Found]:
-        if isinstance(self._statement, Delete):
-            return [(Action.DELETE, self.table, old)]
-        if old == new:
-            return [(Action.UPDATE, self.table, old)]
-        return [(Action.DELETE, self.table, old), (Action.WRITE, self.table, new)]

@@ -8,7 +8,8 @@ tell goes to the flush of the object's session, which only sessions with a publi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Table, event, inspect
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Mapper, Session, object_session
 from meepo2_cdc.capture.session.changes import Flush, Kind, Written, touched_tables
 
 _FLUSH = "meepo2_cdc.flush"
+_INSIDE = "meepo2_cdc.inside"
 _lock = threading.Lock()
 _users = 0
 
@@ -35,6 +37,21 @@ def flush_of(session: Session) -> Flush | None:
 
 def close_flush(session: Session) -> None:
     session.info.pop(_FLUSH, None)
+
+
+def is_inside(session: Session) -> bool:
+    """Whether the session executes a statement that was looked at already."""
+    return bool(session.info.get(_INSIDE))
+
+
+@contextmanager
+def inside(session: Session) -> Iterator[None]:
+    """While a statement is executed that was looked at already."""
+    session.info[_INSIDE] = session.info.get(_INSIDE, 0) + 1
+    try:
+        yield
+    finally:
+        session.info[_INSIDE] -= 1
 
 
 def _note(kind: Kind) -> Callable[[Mapper[Any], Connection, Any], None]:

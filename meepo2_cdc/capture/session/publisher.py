@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from meepo2_cdc.capture.session import hooks, targets
-from meepo2_cdc.capture.session.bulk import Bulk, inside
+from meepo2_cdc.capture.session.bulk import Bulk
 from meepo2_cdc.capture.session.changes import Change, RowChange, Rows
 from meepo2_cdc.capture.session.outbox import Outbox
 from meepo2_cdc.capture.session.pending import Pending, innermost
@@ -147,7 +147,7 @@ class Publisher:
         by_connection: dict[Connection, list[Change]] = {}
         for connection, change in found:
             by_connection.setdefault(connection, []).append(change)
-        with inside(session):
+        with hooks.inside(session):
             for connection, changes in by_connection.items():
                 self._delivery.record(session, pending, connection, changes)
         self._phases.send("session_prepare", session, pending)
@@ -161,7 +161,7 @@ class Publisher:
         pending = session.info.get(self._key)
         if pending is not None:
             pending.committing = True
-            with inside(session):
+            with hooks.inside(session):
                 self._delivery.committing(pending)
 
     def _after_commit(self, session: Session) -> None:
