@@ -109,7 +109,7 @@ def test_what_is_missing_or_unknown_is_told_before_anything_is_connected(journal
     """A typing error that is ignored runs for weeks with a default that nobody wanted."""
     missing = {name: value for name, value in journal.settings.items() if name != "MEEPO2_JOURNAL_PATH"}
     file = tmp_path / "wrong.toml"
-    file.write_text("[journal]\npaht = '/tmp/x'\n")
+    file.write_text("[journal]\npaht = '/tmp/journal'\n")
     for arguments, settings, expected in [
         (("journall",), journal.settings, "there is no connector 'journall'; did you mean journal?"),
         (("nonesuch",), journal.settings, "installed are"),
