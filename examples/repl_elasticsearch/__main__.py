@@ -45,8 +45,8 @@ def _ask(url: str, method: str) -> dict[str, Any]:
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return {}  # there is no index yet
+        if error.code in (404, 503):
+            return {}  # there is no index yet, or its shard has only just been made
         raise
 
 
