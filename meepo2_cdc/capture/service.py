@@ -217,6 +217,7 @@ class CaptureService:
             stream: EventStream | None = connection.enter_context(self._source.read(self._reader.reading))
             while stream is not None:
                 try:
+                    metrics.SOURCE_CONNECTED.set(1)
                     self._follow(stream, end)
                     return
                 except SourceUnavailable as error:
@@ -248,6 +249,7 @@ class CaptureService:
         if self._clock() - self._connected_at > _LONG_LIFE_SECONDS:
             self._fruitless = 0
         self._commit_all()
+        metrics.SOURCE_CONNECTED.set(0)
         metrics.RECONNECTS.inc()
         log.warning("The connection to the source was lost", why=error.found, **self._where())
         self._fruitless += 1

@@ -16,6 +16,9 @@ ROWS_EVENTS_SKIPPED = Counter(
 EVENTS_UNREADABLE = Counter(
     "meepo2_cdc_events_unreadable", "Log events passed over because they cannot be read.", ["event_type"]
 )
+SOURCE_CONNECTED = Gauge(
+    "meepo2_cdc_source_connected", "1 while the source's log is followed, 0 while it is lost or silent."
+)
 RECONNECTS = Counter("meepo2_cdc_source_reconnects", "Times the connection to the source was made anew.")
 PRODUCERS_REPLACED = Counter("meepo2_cdc_producers_replaced", "Times the producer was replaced after a slow commit.")
 SEQ = Gauge("meepo2_cdc_checkpoint_seq", "seq of the last committed record.")
