@@ -5,8 +5,11 @@ The source and the link to it: restarted, killed, frozen, cut, slow; the capture
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import time
+import urllib.request
 
 import pytest
 
@@ -78,14 +81,25 @@ def test_a_link_to_the_source_that_falls_silent(scene: Scene, source_link: Proxy
         source_link.cut()  # what waits in the link is gone with it
 
 
+def _connected(port: int) -> str | None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
+        found = re.search(r"^meepo2_cdc_source_connected (\S+)", page.read().decode(), re.MULTILINE)
+    return found and found[1]
+
+
 @in_turn("mariadb")
 def test_a_source_that_is_frozen(scene: Scene, owned: Owned) -> None:
     """It takes connections and answers none: a virtual machine that is being moved."""
-    with survived(scene, **QUICK_TO_NOTICE) as capture:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with survived(scene, **QUICK_TO_NOTICE, MEEPO2_CAPTURE_METRICS_PORT=str(port)) as capture:
+        until(lambda: _connected(port) == "1.0", "the gauge says that the log is followed")
         os.kill(owned.process.pid, signal.SIGSTOP)
         frozen = time.monotonic()
         try:
             capture.wait_for(LOST)
+            until(lambda: _connected(port) == "0.0", "the gauge says that it is not")
             wait_out(frozen)
         finally:
             os.kill(owned.process.pid, signal.SIGCONT)
