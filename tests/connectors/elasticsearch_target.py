@@ -18,8 +18,8 @@ from meepo2_cdc.replay.keys import KeyMismatch
 from meepo2_cdc.replay.sink import Context, Sink
 from meepo2_cdc.testing import InMemoryRows
 from meepo2_connectors.elasticsearch_sync import connector
-from meepo2_connectors.elasticsearch_sync.ids import Key
 from meepo2_connectors.elasticsearch_sync.settings import Settings
+from meepo2_connectors.key_text import Key
 from tests.services import addresses, native
 
 SYNC = (

@@ -24,9 +24,10 @@ from meepo2_cdc.records import TableAction
 from meepo2_cdc.replay.sink import Rejected, Sink, TryAgain
 from meepo2_cdc.testing import Changes, MirrorContract
 from meepo2_cdc.testing.contract import KEYS
-from meepo2_connectors.elasticsearch_sync.ids import HASHED, Key, decoded, encoded
+from meepo2_connectors.elasticsearch_sync.ids import HASHED, encoded
 from meepo2_connectors.elasticsearch_sync.indexes import IndexNames
 from meepo2_connectors.elasticsearch_sync.settings import Settings
+from meepo2_connectors.key_text import Key, decoded
 from tests.command import until
 from tests.connectors.elasticsearch_target import (
     Rows,

@@ -30,8 +30,9 @@ from meepo2_cdc.replay.rows import SourceRows
 from meepo2_cdc.replay.sink import Context, Rejected, Sink
 from meepo2_cdc.testing import Changes, InMemoryRows, MirrorContract
 from meepo2_cdc.testing.contract import KEYS
+from meepo2_connectors.key_text import Key, decoded, encoded
 from meepo2_connectors.redis_replicator import connector
-from meepo2_connectors.redis_replicator.keys import Key, RowNames, decoded, encoded
+from meepo2_connectors.redis_replicator.keys import RowNames
 from meepo2_connectors.redis_replicator.settings import Settings
 from tests.command import Running, until
 from tests.connectors import redis_troubles

@@ -25,8 +25,8 @@ from meepo2_cdc.replay.keys import key_part
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
 
-    from meepo2_connectors.elasticsearch_sync.ids import Key
     from meepo2_connectors.elasticsearch_sync.settings import Settings
+    from meepo2_connectors.key_text import Key
 
 Document = Mapping[str, Any]
 MakesDocument = Callable[[str, str, "Key", dict[str, Any]], Document | None]

@@ -21,9 +21,10 @@ from meepo2_cdc.replay.sink import Context, Rejected, TryAgain
 from meepo2_connectors.elasticsearch_sync.bulk import Bulk, Failure, IndexGone, Item
 from meepo2_connectors.elasticsearch_sync.client import NAME, connect, greet, translating
 from meepo2_connectors.elasticsearch_sync.documents import Documents, Unusable
-from meepo2_connectors.elasticsearch_sync.ids import HASHED, Key, decoded, encoded
+from meepo2_connectors.elasticsearch_sync.ids import HASHED, encoded
 from meepo2_connectors.elasticsearch_sync.indexes import Indexes, IndexNames
 from meepo2_connectors.elasticsearch_sync.settings import Settings
+from meepo2_connectors.key_text import Key, decoded
 
 if TYPE_CHECKING:
     from meepo2_cdc.replay.rows import SourceRows

@@ -5,7 +5,8 @@ Knows which rows changed and what they are now; knows nothing of what they were.
 """
 
 from meepo2_cdc.replay.sink import Connector, Context, Sink
-from meepo2_connectors.redis_replicator.keys import RowNames, encoded
+from meepo2_connectors.key_text import encoded
+from meepo2_connectors.redis_replicator.keys import RowNames
 from meepo2_connectors.redis_replicator.settings import Settings
 from meepo2_connectors.redis_replicator.sink import InvalidatingSink, ReplicatingSink
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from meepo2_cdc.records import Action, TableAction
 from meepo2_cdc.replay.keys import KeyMismatch, key_parts
 from meepo2_cdc.replay.sink import Context, Rejected, TryAgain
-from meepo2_connectors.redis_replicator.keys import Key, RowNames, decoded, encoded
+from meepo2_connectors.key_text import Key, decoded, encoded
+from meepo2_connectors.redis_replicator.keys import RowNames
 from meepo2_connectors.redis_replicator.rows_in_redis import RowsInRedis, Write
 from meepo2_connectors.redis_replicator.settings import Settings
 from meepo2_connectors.redis_replicator.values import as_hash, as_json
