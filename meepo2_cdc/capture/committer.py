@@ -5,7 +5,7 @@ Batches on their way into Kafka: one is committed by a thread of its own while t
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import NamedTuple, Protocol
 
@@ -42,18 +42,29 @@ class _Flight(NamedTuple):
 
 
 class Committer:
-    """Hands batches to the writer, one at a time and in order.  `executor` must have one thread."""
+    """
+    Hands batches to the writer, one at a time and in order.  `executor` must have one thread.
 
-    def __init__(self, writer: Writer, executor: Executor) -> None:
+    `await_source` is called before each batch that has records; it returns when the source has committed them itself.
+    """
+
+    def __init__(self, writer: Writer, executor: Executor, await_source: Callable[[Checkpoint], None]) -> None:
         self._writer = writer
         self._executor = executor
+        self._await_source = await_source
         self._flight: _Flight | None = None
         self._logged_at = time.monotonic()
 
     def submit(self, messages: Mapping[str, list[Message]], actions: dict[Action, int], checkpoint: Checkpoint) -> None:
         """Starts a commit, behind the one before."""
         self.settle()
-        self._flight = _Flight(self._executor.submit(self._writer.write, messages, checkpoint), actions, checkpoint)
+        self._flight = _Flight(self._executor.submit(self._write, messages, checkpoint), actions, checkpoint)
+
+    def _write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
+        """By the executor's thread, and before the transaction begins: the source may take longer than that may."""
+        if messages:
+            self._await_source(checkpoint)
+        self._writer.write(messages, checkpoint)
 
     def settle_if_done(self) -> None:
         """Raises early what a commit raised; waits for nothing."""

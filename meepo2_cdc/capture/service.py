@@ -70,6 +70,13 @@ class Source(Protocol):
 
     def end(self) -> LogPosition: ...
 
+    def await_commit(self, checkpoint: Checkpoint, stopping: threading.Event) -> None:
+        """
+        Returns when the source itself shows what its log has up to the checkpoint; called by the committer's thread.
+
+        Raises Error when it does not for long; nothing of it may be published then.
+        """
+
     def read(self, position: Position) -> AbstractContextManager[EventStream]:
         """The log from a position on; fails when the source does not have it any more."""
 
@@ -122,7 +129,11 @@ class CaptureService:
         self._clock = clock
         self.stopping = threading.Event()
         self._tables = TableFilter(settings.tables)
-        self._committer = Committer(writer, executor or ThreadPoolExecutor(1, thread_name_prefix="commit"))
+        self._committer = Committer(
+            writer,
+            executor or ThreadPoolExecutor(1, thread_name_prefix="commit"),
+            lambda checkpoint: source.await_commit(checkpoint, self.stopping),
+        )
         self._pending_since: float | None = None
         self._committed_at = clock()
         self._committed: Position | None = None

@@ -19,10 +19,12 @@ WANTED = (
     "bin/mysqlbinlog",
     "lib/private/",
     "lib/plugin/component_reference_cache.so",
+    "lib/plugin/semisync_source.so",
     "share/english/",
     "share/charsets/",
     "share/messages",
 )
+_UNPACKED = f"mysql-{VERSION}-semisync"  # another name whenever WANTED changes
 LIBRARIES = ("libaio.so.1", "libnuma.so.1")
 LIBRARY_PACKAGES = ("libaio1", "libnuma1")
 OPTIONS = {
@@ -35,7 +37,7 @@ OPTIONS = {
 
 
 def build8() -> sql.Build:
-    base = places.cached(f"mysql-{VERSION}", _unpack)
+    base = places.cached(_UNPACKED, _unpack)
     options = {**OPTIONS, "basedir": str(base), "lc_messages_dir": str(base / "share")}
     return sql.Build(_program8("mysqld"), options, _initialise)
 
@@ -70,7 +72,7 @@ def _unpack(new: Path) -> None:
 def _program8(name: str) -> Command:
     libraries = downloads.library_path("mysql-libraries", LIBRARIES, LIBRARY_PACKAGES)
     environment = {"LD_LIBRARY_PATH": libraries} if libraries else {}
-    return Command([str(places.CACHE / f"mysql-{VERSION}/bin" / name)], environment)
+    return Command([str(places.CACHE / _UNPACKED / "bin" / name)], environment)
 
 
 def _initialise(build: sql.Build, configuration: Path, new: Path) -> None:

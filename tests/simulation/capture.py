@@ -25,7 +25,7 @@ from meepo2_cdc.kafka import checkpoints, writer
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.table_filter import TableFilter
 from tests.simulation.clients import CHECKPOINTS, SimConsumer, SimProducer, SimTopics
-from tests.simulation.source import SimDump, SimDumpLink, SimSourceServer, SimStream
+from tests.simulation.source import SimDump, SimDumpLink, SimSourceServer, SimStream, SimVisibility
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
@@ -214,6 +214,7 @@ def installed(world: SimWorld) -> Iterator[None]:
         *((module, "BinlogStream", SimStream) for module in (binlog_source, binlog_start)),
         (writer, "Producer", lambda config: SimProducer(world.current, config)),
         (checkpoints, "Consumer", lambda config: SimConsumer(world.current, config)),
+        (binlog_source, "Visibility", lambda settings: SimVisibility(world.current)),
         (binlog_source, "SourceServer", lambda settings: SimSourceServer(world.current)),
         (binlog_source.preflight, "require", lambda *arguments: world.current.reach("preflight")),
     ]

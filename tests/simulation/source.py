@@ -1,8 +1,8 @@
 """
 What the capture sees of the server that its address leads to now: answers to questions, and the dump as packets.
 
-Stands in for SourceServer, DumpLink, open_dump and the socket of BinlogStream; all that is built on these is the real
-thing.
+Stands in for SourceServer, Visibility, DumpLink, open_dump and the socket of BinlogStream; all that is built on these
+is the real thing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from meepo2_cdc.capture.binlog.keyparts import KeyColumn, TextDecoder
 from meepo2_cdc.capture.binlog.stream import BinlogStream
 from meepo2_cdc.capture.binlog.tables import TableMap
 from meepo2_cdc.errors import SourceUnavailable, UnreadableData
+from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
 from tests.simulation import mysql
 from tests.simulation.mysql import Refused, SimServer
@@ -193,3 +194,16 @@ class SimDumpLink:
         self.broken = True
         if self._process.dump is not None:
             self._process.dump.close()
+
+
+class SimVisibility:
+    """What this server logs, it has committed; the question is an effect like others."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def wait(self, checkpoint: Checkpoint, stopping: object) -> None:
+        self._process.effect("ask what is committed")
+
+    def close(self) -> None:
+        """Nothing is held."""

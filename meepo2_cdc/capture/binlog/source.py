@@ -4,6 +4,7 @@ A MySQL or MariaDB server as something to capture: checked, positioned, read.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -12,6 +13,7 @@ from meepo2_cdc.capture.binlog.connection import DumpLink, DumpPosition
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Position
+from meepo2_cdc.capture.binlog.visibility import Visibility
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import SourceUnavailable
 from meepo2_cdc.records.checkpoint import Checkpoint
@@ -33,6 +35,7 @@ class BinlogSource:
         self._server_id = server_id
         self._tables = tables
         self._server = SourceServer(settings)
+        self._visibility = Visibility(settings)
         self.catalog = self._server.catalog
         self.address = self._server.address
         self.identity = ""
@@ -66,6 +69,9 @@ class BinlogSource:
     def end(self) -> LogPosition:
         return self._server.end()[0]
 
+    def await_commit(self, checkpoint: Checkpoint, stopping: threading.Event) -> None:
+        self._visibility.wait(checkpoint, stopping)
+
     @contextmanager
     def read(self, position: Position) -> Iterator[BinlogStream]:
         link = DumpLink(self._settings)
@@ -85,3 +91,4 @@ class BinlogSource:
 
     def close(self) -> None:
         self._server.close()
+        self._visibility.close()
