@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -25,6 +25,7 @@ from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.offsets import Partition
 from meepo2_cdc.observe import metrics
+from meepo2_cdc.observe.vitals import Vitals
 from meepo2_cdc.records import Action, TableAction
 from meepo2_cdc.replay.lanes import Lane, Report, Retries, Route, SetsAside
 from meepo2_cdc.replay.progress import Claim, Delivery, Span
@@ -59,6 +60,10 @@ class Feed(Protocol):
     @property
     def ended(self) -> bool:
         """Whether no message will come any more."""
+
+    @property
+    def standing(self) -> Literal["reading", "joining", "waiting"]:
+        """Joining: no partitions were assigned yet; waiting: there is no topic yet.  Any thread may ask."""
 
     def close(self) -> None: ...
 
@@ -112,6 +117,9 @@ class Runner:
         self._claims: dict[Partition, Claim] = {}
         self._in_flight = 0
         self._committed_at = 0.0
+        self.progress = Vitals()
+        self.why_away = ""
+        """What the target said when it could not be opened."""
         self._stopping = threading.Event()
         self.finished = False
         """Whether the feed has ended and everything that it gave was applied or set aside."""
@@ -120,6 +128,25 @@ class Runner:
     def ready(self) -> bool:
         """Whether every target takes records."""
         return not any(lane.waiting for pool in self._pools for lane in pool.lanes)
+
+    @property
+    def standing(self) -> Literal["reading", "joining", "waiting"]:
+        """The feed's."""
+        return self._feed.standing
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries that are read and not yet applied; any thread may ask."""
+        return self._in_flight
+
+    def read_up_to(self) -> dict[Partition, int | None]:
+        """The partitions that this process has, and the next offset of each; any thread may ask."""
+        return {one: claim.next for one, claim in list(self._claims.items())}
+
+    def applying_seconds(self) -> float:
+        """For how long the batch that is the oldest is being applied."""
+        since = [lane.applying_since for pool in self._pools for lane in pool.lanes if lane.applying_since is not None]
+        return time.monotonic() - min(since, default=time.monotonic())
 
     def stop(self) -> None:
         """Finish what is in flight, commit, and return from `run`; may be called by a signal handler."""
@@ -133,9 +160,11 @@ class Runner:
                     return
                 opened.append(pool)
             self._feed.open(self)
+            self.progress.enter("running")
             try:
                 self._loop()
             finally:
+                self.progress.enter("ended")
                 self.lost(list(self._claims))  # what is under way by now is left to the next start
                 self._feed.close()
         finally:
@@ -150,6 +179,7 @@ class Runner:
                 pool.open()
             except TryAgain as error:
                 attempts += 1
+                self.why_away = error.why
                 metrics.TARGET_READY.set(0)
                 delay = self._retries.delay(attempts, error.after_seconds)
                 log.warning("The target was not ready", connector=pool.route.name, why=error.why, attempt=attempts)
@@ -162,6 +192,7 @@ class Runner:
         limits = self._limits
         whole = True
         while not self._stopping.is_set() and not self._feed.ended:
+            self.progress.moved()
             whole = self._dispatch(self._feed.read(limits.read_records, _READ_SECONDS))
             self._settle()
             if whole:
@@ -185,12 +216,13 @@ class Runner:
         """Whether all went to their lanes; False when told to stop meanwhile, and the rest comes again."""
         spans: dict[tuple[str, int], Span] = {}
         decode, wanting = self._decode, self._wanting
+        claims = dict(self._claims)  # a partition can go and come back meanwhile: then all of it comes again
         for message in messages:
             topic, number, offset = message.topic(), message.partition(), message.offset()
             span = spans.get((topic, number))
             if span is None:
-                claim = self._claims.get(Partition(topic, number))
-                if claim is None:
+                claim = claims.get(Partition(topic, number))
+                if claim is None or not claim.held:
                     continue  # it was taken away after this was read; its new owner reads it again
                 span = spans[topic, number] = Span(claim)
                 claim.spans.append(span)
@@ -270,6 +302,7 @@ class Runner:
         """Waits for the lanes; after a while the feed is kept alive by polls that read nothing."""
         start = time.monotonic()
         while not condition():
+            self.progress.moved()
             waited = time.monotonic() - start
             if seconds is not None and waited > seconds:
                 return False

@@ -412,7 +412,11 @@ def test_documents_equal_the_source_after_kills_of_both_ends(
     elasticsearch_admin: Elasticsearch,
     running: ExitStack,
 ):
-    """kill -9 of the connector and of Elasticsearch, at random moments; then every row is there, and no other."""
+    """
+    kill -9 of the connector and of Elasticsearch, at random moments; then every row is there, and no other.
+
+    No record tells of a column that an ALTER adds or drops, so those are not compared.
+    """
     scene = make_scene(own_mariadb)
     scene.settings |= {
         "MEEPO2_ELASTICSEARCH_SYNC_URLS": own_elasticsearch.url,
@@ -425,7 +429,7 @@ def test_documents_equal_the_source_after_kills_of_both_ends(
 
     def differing() -> list[str]:
         found = {
-            f"{table} {one}": document
+            f"{table} {one}": _unaltered(document)
             for table in wanted
             for one, document in contents(elasticsearch_admin, f"{scene.prefix}-{scene.database}-{table}").items()
         }
@@ -485,5 +489,9 @@ def _in_the_source(scene: Scene) -> dict[str, dict[str, dict[str, Any]]]:
         rows = found[table] = {}
         for row in scene.ask(f"SELECT * FROM `{table}`"):
             pk: tuple[KeyPart, ...] = tuple(row[name] for name in keys.get(table, ("id",)))
-            rows[encoded(pk)] = row
+            rows[encoded(pk)] = _unaltered(row)
     return found
+
+
+def _unaltered(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in workload.ALTERED_COLUMNS}

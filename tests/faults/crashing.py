@@ -27,7 +27,7 @@ from meepo2_cdc.kafka.writer import TransactionalWriter
 
 WORKING = 3
 CLOCK_STEP_SECONDS = 3600
-FLUSH_SECONDS = 5
+FLUSH_SECONDS = 30
 
 Hook = Callable[[Any], None]
 
@@ -38,8 +38,7 @@ def die(_: Any = None) -> None:
 
 def freeze(opened: TransactionalWriter) -> None:
     """With records in the open transaction, so that the broker knows of it."""
-    assert opened._producer is not None
-    opened._producer.flush(FLUSH_SECONDS)
+    _flush(opened)
     stop()
 
 
@@ -155,9 +154,15 @@ def repeating() -> None:
 
 
 def _flushed_and_dead(opened: TransactionalWriter) -> None:
-    assert opened._producer is not None
-    opened._producer.flush(FLUSH_SECONDS)
+    _flush(opened)
     die()
+
+
+def _flush(opened: TransactionalWriter) -> None:
+    assert opened._producer is not None
+    left = opened._producer.flush(FLUSH_SECONDS)
+    if left:
+        sys.exit(f"{left} messages did not reach Kafka within {FLUSH_SECONDS} s")
 
 
 CRASHES: dict[str, Callable[[], None]] = {

@@ -23,6 +23,7 @@ from tests.scenes import Scene
 
 CONNECTIONS = 4
 TABLES = ("number", "word", "pair")
+ALTERED_COLUMNS = ("c0", "c1", "c2")
 BULK_ROWS = 60_000
 PAUSE_SECONDS = 0.04
 # a key that is taken, a lock that was not had, a deadlock; a column or an index that is there, and one that is not
@@ -185,7 +186,7 @@ def _decide_the_prepared(scene: Scene, name: str) -> None:
 
 def _alteration(connection: pymysql.Connection[Any], dice: random.Random, name: str) -> None:
     """Of a table in which the others are writing; or a table more."""
-    column = f"c{dice.randrange(3)}"
+    column = dice.choice(ALTERED_COLUMNS)
     statements = (
         f"ALTER TABLE number ADD COLUMN {column} INT",
         f"ALTER TABLE number DROP COLUMN {column}",

@@ -179,3 +179,31 @@ def test_a_rebalance_that_waits_for_its_records_does_not_poll(monkeypatch: pytes
     ended(runner)
     assert positions == {FIRST: 1}
     assert True not in nested
+
+
+def test_what_is_left_of_a_batch_is_not_of_a_partition_that_went_and_came_back(monkeypatch: pytest.MonkeyPatch):
+    """Its first records come again, and a commit behind the last of the batch would pass over them: a loss."""
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.0)
+    changes = Changes()
+    truncating, release = threading.Event(), threading.Event()
+    applied: list[TableAction] = []
+
+    def apply(batch: Sequence[TableAction]) -> None:
+        if batch[0].action is Action.TRUNCATE:
+            truncating.set()
+            assert release.wait(30)
+        applied.extend(batch)
+
+    def rebalance(claims: Claims) -> None:
+        if truncating.is_set() and not release.is_set():
+            claims.lost([SECOND])
+            claims.assigned([SECOND])
+            release.set()
+
+    batch = [at(changes.truncate(), FIRST, 0), at(changes.write(7), SECOND, 7), at(changes.write(8), FIRST, 1)]
+    feed = ScriptedFeed(batch, on_idle=rebalance)
+    runner = started(feed, apply, commit_seconds=0.0)
+    until(lambda: feed.committed.get(FIRST) == 2, "the batch is done")
+    ended(runner)
+    assert SECOND not in feed.committed
+    assert [one.pk for one in applied] == [(), (8,)]
