@@ -225,6 +225,8 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
 def translated(error: Exception, server: str) -> Error:
     """What an error of PyMySQL or of the dump means for the capture."""
     code, text = (*error.args, "", "")[:2] if isinstance(error, pymysql.err.MySQLError) else (0, str(error))
+    if not isinstance(code, int):  # PyMySQL's own: a packet came that fits nowhere, and the connection is closed
+        code, text = 0, code
     text = str(text) or type(error).__name__
     if code in _REFUSED or (code == ER_MASTER_FATAL_ERROR_READING_BINLOG and "denied" in text):
         return ConfigError(
