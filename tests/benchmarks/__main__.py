@@ -1,5 +1,5 @@
 """
-`make bench`: this program and its peers side by side, into docs/benchmarks.md.
+`make bench`: this program and its peers side by side, into benchmark-results.md; docs/benchmarks.md tells of one such run.
 
     python -m tests.benchmarks --scale 0.1 --runs 1 --sets bulk oltp --peers go-mysql rust maxwell=/path/to/run.sh
 """
@@ -21,7 +21,7 @@ from tests.benchmarks.results import Results
 from tests.benchmarks.servers import Servers, own_servers
 from tests.services.running import Unavailable
 
-OUT = Path(__file__).resolve().parents[2] / "docs/benchmarks.md"
+OUT = Path(__file__).resolve().parents[2] / "benchmark-results.md"
 RATES = (100, 1000)
 ELSEWHERE = {
     "maxwell": 'no package registry has it; give it as PEERS="maxwell=/path/to/run.sh"',

@@ -1,5 +1,5 @@
 """
-docs/benchmarks.md, from the results of one run.
+A page of figures, from the results of one run.
 """
 
 from __future__ import annotations
