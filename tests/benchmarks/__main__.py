@@ -1,5 +1,5 @@
 """
-`make bench`: this program and its peers side by side, into benchmark-results.md; docs/benchmarks.md tells of one such run.
+`make bench`: this program and its peers side by side, into benchmark-results.md.
 
     python -m tests.benchmarks --scale 0.1 --runs 1 --sets bulk oltp --peers go-mysql rust maxwell=/path/to/run.sh
 """
