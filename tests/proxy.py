@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Coroutine, Iterator
@@ -49,11 +50,16 @@ class Weather:
 
 
 class Proxy:
-    """Listens on `port` while it is open, always on the same; passes on to `target`, which may be set anew."""
+    """
+    Listens on `port` while it is open, always on the same; passes on to `target`, which may be set anew.
 
-    def __init__(self, host: str, port: int, listen_on: int = 0) -> None:
+    With `tls` its own side is encrypted, as before a server that knows nothing of it.
+    """
+
+    def __init__(self, host: str, port: int, listen_on: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.target = host, port
         self.port = listen_on
+        self._tls = tls
         self.weather = Weather()
         self._links: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._server: asyncio.Server | None = None
@@ -102,7 +108,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _deafen(self) -> None:
@@ -113,7 +119,8 @@ class Proxy:
     async def _cut(self) -> None:
         for link in list(self._links):
             for end in link:
-                end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                if (connected := end.get_extra_info("socket")) is not None:  # an encrypted one may be gone by itself
+                    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 end.transport.abort()
         self._links.clear()
         await asyncio.sleep(0)  # the loop closes the sockets in its next turn

@@ -126,12 +126,20 @@ _KAFKA_LISTENERS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,A
 _ACCOUNTS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+# tokens without a signature are taken, which says as much of the client as others do
+_TOKENS = (
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+    ' unsecuredLoginStringClaim_sub="broker";'
+)
+
+
 class PrivateKafka(_Private):
     """
     A Kafka that a test owns, with three listeners.
 
     `address` may do everything.  `proxied_port` is the one behind a proxy: its clients are told to come to the port
-    `proxy`.  At `account_address` accounts log in (SASL PLAIN), and may do what ACLs allow them.
+    `proxy`.  At `account_address` accounts log in (SASL PLAIN, SCRAM or OAUTHBEARER), and may do what ACLs allow them.
     """
 
     def __init__(self, directory: Path, proxy: int, accounts: Mapping[str, str]) -> None:
@@ -167,8 +175,10 @@ class PrivateKafka(_Private):
             "listener.security.protocol.map": _KAFKA_LISTENERS,
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
-            "listener.name.account.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.account.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
             "listener.name.account.plain.sasl.jaas.config": f"{_ACCOUNTS}{users};",
+            "listener.name.account.scram-sha-512.sasl.jaas.config": _SCRAM,
+            "listener.name.account.oauthbearer.sasl.jaas.config": _TOKENS,
         }
 
     def _why_silent(self) -> str:

@@ -214,7 +214,7 @@ def installed(world: SimWorld) -> Iterator[None]:
         *((module, "BinlogStream", SimStream) for module in (binlog_source, binlog_start)),
         (writer, "Producer", lambda config: SimProducer(world.current, config)),
         (checkpoints, "Consumer", lambda config: SimConsumer(world.current, config)),
-        (binlog_source, "Visibility", lambda settings: SimVisibility(world.current)),
+        (binlog_source, "Visibility", lambda settings, patience: SimVisibility(world.current)),
         (binlog_source, "SourceServer", lambda settings: SimSourceServer(world.current)),
         (binlog_source.preflight, "require", lambda *arguments: world.current.reach("preflight")),
     ]

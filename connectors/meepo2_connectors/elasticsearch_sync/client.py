@@ -103,7 +103,9 @@ def _of_answer(error: ApiError) -> Exception:
 
 def _of_connection(error: TransportError) -> Exception:
     text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if not error.errors and str(error.message) != text:  # the client tells the reason here only
+        text = f"{text}: {error.message}"
+    if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:
         return ConfigError(f"the certificate of {NAME} is not trusted: {text}", fix="Set [elasticsearch_sync] ca_file.")
     if isinstance(error, Unreachable | ConnectionTimeout):
         return TryAgain(f"{NAME}: {text}")

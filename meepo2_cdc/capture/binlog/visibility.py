@@ -30,7 +30,6 @@ from meepo2_cdc.records.position import LogPosition
 
 log = structlog.get_logger()
 
-PATIENCE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _TOLD_AFTER_SECONDS = 1.0
 _ANSWER_SECONDS = 0.5
@@ -43,8 +42,9 @@ Shows = Callable[[], bool]
 class Visibility:
     """Has a connection of its own; used by one thread, which is not the one that reads."""
 
-    def __init__(self, source: SourceSettings) -> None:
+    def __init__(self, source: SourceSettings, patience_seconds: float) -> None:
         self._source = source
+        self._patience_seconds = patience_seconds
         self._address = str(source.address)
         self._connection: pymysql.Connection[Any] | None = None
         self._identity = ""
@@ -53,13 +53,13 @@ class Visibility:
         """
         Returns when all before the checkpoint was committed, and the transaction that it is in.
 
-        Raises Error after a minute, when the address leads to another server, or soon when it is told to stop: nothing
+        Raises Error after `patience_seconds`, when the address leads to another server, or soon when it is told to stop: nothing
         of the batch is published then, and the next start reads it again.
         """
         began, pause, told = time.monotonic(), _LEAST_PAUSE_SECONDS, False
         while not self._shows(checkpoint):
             waited = time.monotonic() - began
-            if waited > PATIENCE_SECONDS or (stopping.is_set() and waited > _STOP_SECONDS):
+            if waited > self._patience_seconds or (stopping.is_set() and waited > _STOP_SECONDS):
                 raise Error(
                     f"{self._address} does not show transactions that are in its log since {waited:.0f} s"
                     f" ({_place(checkpoint)}): they wait for a replica, or the server is away",
