@@ -4,9 +4,10 @@ BIN := .venv/bin
 MINUTES ?= 60
 JOBS ?= 2
 SERVERS := mysql mysql9? mariadb mariadb11? kafka registry redis postgres elasticsearch
+PROGRAMS := helm chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check services services-stop faults bench docs format clean
+.PHONY: help setup demo test check services services-stop faults bench kubernetes site docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +27,8 @@ demo: setup  ## a real MariaDB and a real Kafka, seven statements, thirteen reco
 	@$(BIN)/python -m examples.demo
 
 test: setup  ## every test there is, against real servers; nothing is skipped
-	@$(BIN)/python -m tests.services up $(SERVERS)
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+	@$(BIN)/python -m tests.services up $(SERVERS) $(PROGRAMS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --durations 15
 
 check: setup  ## format, lint, types, unit tests; under a minute
 	$(BIN)/ruff format --check .
@@ -49,8 +50,16 @@ faults: setup  ## the fault tests for longer: make faults MINUTES=60
 bench: setup  ## ours and its peers side by side: make bench PEERS="maxwell=/path/to/run.sh" ARGS="--scale 0.1"
 	$(BIN)/python -m tests.benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
+kubernetes: setup  ## show the chart's objects to a real API server, which is built once, in ten minutes
+	@$(BIN)/python -m tests.helm.cluster
+
+site: setup  ## the documentation as a site, in dist/site; fails at a dead link
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . dist/site
+	@echo "dist/site/docs/index.html"
+
 docs: setup  ## make the reference pages from the program
 	@$(BIN)/python -m tests.reference
+	@$(BIN)/python -m tests.helm
 
 format: setup  ## format the code
 	$(BIN)/ruff format .

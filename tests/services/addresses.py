@@ -24,6 +24,9 @@ VARIABLES = {
     # Programs that came with a natively started server, as paths.
     "mysqlbinlog": "MEEPO2_TEST_MYSQLBINLOG",
     "mariadb-binlog": "MEEPO2_TEST_MARIADB_BINLOG",
+    # Programs that are built.
+    "helm": "MEEPO2_TEST_HELM",
+    "chromium": "MEEPO2_TEST_CHROMIUM",
 }
 
 
