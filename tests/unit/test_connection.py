@@ -11,6 +11,8 @@ from meepo2_cdc.capture.binlog.connection import translated
 from meepo2_cdc.errors import ConfigError, Error, Fenced, PositionLost, SourceUnavailable, UnreadableData
 
 MEANINGS = [
+    (2006, "MySQL server has gone away (SSLEOFError(8, 'EOF occurred in violation of protocol'))", SourceUnavailable),
+    (2013, "Lost connection (SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED)", ConfigError),
     (1045, "Access denied for user 'cdc'@'localhost'", ConfigError),
     (1044, "Access denied for user 'cdc'@'%' to database 'shop'", ConfigError),
     (1049, "Unknown database 'shop'", ConfigError),

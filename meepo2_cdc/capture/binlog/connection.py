@@ -75,18 +75,18 @@ class Dump:
         self.connection._force_close()  # type: ignore[attr-defined]  # the stubs know the public names only
 
 
-def connect(source: SourceSettings) -> pymysql.Connection[Any]:
+def connect(source: SourceSettings, answer_seconds: int = ANSWER_SECONDS) -> pymysql.Connection[Any]:
     """A connection for questions; raises ConfigError for refused access, SourceUnavailable else."""
-    return _connected(pymysql.Connection, source)
+    return _connected(pymysql.Connection, source, answer_seconds)
 
 
 _C = TypeVar("_C", bound="pymysql.Connection[Any]")
 
 
-def _connected(kind: Callable[..., _C], source: SourceSettings) -> _C:
+def _connected(kind: Callable[..., _C], source: SourceSettings, answer_seconds: int = ANSWER_SECONDS) -> _C:
     address = source.address
     try:
-        connection = kind(**_arguments(source))
+        connection = kind(**_arguments(source) | {"read_timeout": answer_seconds})
     except (pymysql.err.MySQLError, OSError) as error:
         raise translated(error, f"{address.host}:{address.port}") from error
     if source.tls_mode not in ("disabled", "preferred") and not isinstance(_socket_of(connection), ssl.SSLSocket):
@@ -237,9 +237,10 @@ def translated(error: Exception, server: str) -> Error:
         return _lost(text, server)
     if code == ER_MARIADB_SAME_SERVER_ID:
         return _same_server_id(text, server)
-    if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text:
+    is_tls = isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text
+    if is_tls and "EOF occurred" not in text:  # that is how an encrypted connection ends when the link is cut
         return ConfigError(f"the TLS connection to {server} failed: {text}", fix="See tls_mode and tls_ca in [source].")
-    if code in _PASSING:
+    if code in _PASSING or is_tls:
         return SourceUnavailable(f"{server} does not answer: {text}")
     return Error(f"{server} answered with error {code}: {text}")
 
