@@ -330,5 +330,5 @@ def test_records_of_one_key_do_not_fill_the_memory() -> None:
     told = _Told()
     records: list[TableAction] = [Changes(table=uuid.uuid4().hex).write(n) for n in range(_Told._MOST + 5)]
     for record in records:
-        told.by((record.schema, record.table, record.pk), record)
+        told.by((record.schema, record.table, record.pk, False), record)
     assert len(told._by_key) == _Told._MOST

@@ -8,6 +8,7 @@ from meepo2_cdc.replay.sink import Connector
 from meepo2_connectors.elasticsearch_sync.ids import encoded
 from meepo2_connectors.elasticsearch_sync.settings import Settings
 from meepo2_connectors.elasticsearch_sync.sink import IndexingSink
+from meepo2_connectors.elasticsearch_sync.verify import IndexReplica
 
 __all__ = ["connector", "encoded"]
 
@@ -16,4 +17,5 @@ connector = Connector(
     settings=Settings,
     sink=IndexingSink,
     coalesce=True,
+    replica=IndexReplica,
 )

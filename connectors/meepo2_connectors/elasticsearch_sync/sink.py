@@ -23,6 +23,7 @@ from meepo2_connectors.elasticsearch_sync.client import NAME, connect, greet, tr
 from meepo2_connectors.elasticsearch_sync.documents import Documents, Unusable
 from meepo2_connectors.elasticsearch_sync.ids import HASHED, encoded
 from meepo2_connectors.elasticsearch_sync.indexes import Indexes, IndexNames
+from meepo2_connectors.elasticsearch_sync.pages import pages
 from meepo2_connectors.elasticsearch_sync.settings import Settings
 from meepo2_connectors.key_text import Key, decoded
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _READS = 3
 """How often rows are read again, when reading and writing them took too long."""
-_PAGE = 1000
-_KEEP_ALIVE = "5m"
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """It goes on while the machine sleeps, where there is such a clock."""
 
@@ -161,30 +160,8 @@ class IndexingSink:
 
     def _older(self, index: str, version: int) -> Iterator[list[str]]:
         """The ids of all documents that can be found with at most this version, some at a time."""
-        self._client.indices.refresh(index=index)
-        pit = self._client.open_point_in_time(index=index, keep_alive=_KEEP_ALIVE)["id"]
-        after: list[Any] | None = None
-        try:
-            while hits := self._page(pit, after):
-                yield [one["_id"] for one in hits if one["_version"] <= version]
-                after = hits[-1]["sort"]
-        finally:
-            self._client.options(ignore_status=404).close_point_in_time(id=pit)
-
-    def _page(self, pit: str, after: list[Any] | None) -> list[dict[str, Any]]:
-        answer = self._client.search(
-            pit={"id": pit, "keep_alive": _KEEP_ALIVE},
-            size=_PAGE,
-            sort=["_shard_doc"],
-            search_after=after,
-            source=False,
-            version=True,
-            track_total_hits=False,
-            allow_partial_search_results=False,
-            filter_path="hits.hits._id,hits.hits._version,hits.hits.sort",
-        )
-        found: list[dict[str, Any]] = answer.body.get("hits", {}).get("hits", [])
-        return found
+        for hits in pages(self._client, index):
+            yield [one["_id"] for one in hits if one["_version"] <= version]
 
 
 def _by_table(batch: Sequence[TableAction]) -> dict[TableName, dict[Key, list[TableAction]]]:

@@ -12,6 +12,7 @@ from meepo2_connectors.event_store.namespaces import dated
 from meepo2_connectors.event_store.settings import Settings
 from meepo2_connectors.event_store.sink import EventStoreSink
 from meepo2_connectors.event_store.store import EventStore
+from meepo2_connectors.event_store.verify import EventReplica
 
 __all__ = ["EventStore", "connector", "dated", "event_name"]
 
@@ -22,4 +23,5 @@ connector = Connector(
     settings=Settings,
     sink=EventStoreSink,
     coalesce=False,
+    replica=EventReplica,
 )

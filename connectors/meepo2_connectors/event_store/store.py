@@ -9,11 +9,12 @@ records come.  Knows nothing of Kafka and of connectors.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
+from meepo2_cdc.records import KeyPart
 from meepo2_connectors.event_store.members import Pk, member, pk_of
 from meepo2_connectors.event_store.namespaces import Namespace, at, between
 from meepo2_connectors.redis_target import answers, connect
@@ -131,6 +132,22 @@ class EventStore:
                 pipeline.zscore(key, name)
             times = [time for time in answers(pipeline) if time is not None and time >= oldest]
         return max(times, default=None)
+
+    def known(self, events: Iterable[str], pks: Sequence[tuple[KeyPart, ...]]) -> set[tuple[KeyPart, ...]]:
+        """Those of the keys that had one of the events."""
+        oldest = self._oldest(float("-inf"))
+        found: set[tuple[KeyPart, ...]] = set()
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for event in events:
+                for key in self._keys(event, oldest, float("inf")):
+                    for begin in range(0, len(pks), MOST_AT_ONCE):
+                        some = pks[begin : begin + MOST_AT_ONCE]
+                        members: Any = [member(pk) for pk in some]  # the client's hints know text only
+                        pipeline.zmscore(key, members)
+                        (times,) = answers(pipeline)
+                        told = zip(some, times, strict=True)
+                        found.update(pk for pk, time in told if time is not None and time >= oldest)
+        return found
 
     def clear(self, event: str) -> bool:
         """Forgets the event, and no other; whether there was anything to forget."""

@@ -9,6 +9,7 @@ from meepo2_connectors.key_text import encoded
 from meepo2_connectors.redis_replicator.keys import RowNames
 from meepo2_connectors.redis_replicator.settings import Settings
 from meepo2_connectors.redis_replicator.sink import InvalidatingSink, ReplicatingSink
+from meepo2_connectors.redis_replicator.verify import RedisReplica
 
 __all__ = ["RowNames", "connector", "encoded"]
 
@@ -22,4 +23,5 @@ connector = Connector(
     settings=Settings,
     sink=_sink,
     coalesce=True,
+    replica=RedisReplica,
 )

@@ -7,6 +7,7 @@ Knows which rows changed and what they are now, never what they were: so it can 
 from meepo2_cdc.replay.sink import Connector
 from meepo2_connectors.sql_replicator.settings import Settings
 from meepo2_connectors.sql_replicator.sink import SqlSink
+from meepo2_connectors.sql_replicator.verify import SqlReplica
 
 __all__ = ["connector"]
 
@@ -15,4 +16,5 @@ connector = Connector(
     settings=Settings,
     sink=SqlSink,
     coalesce=True,
+    replica=SqlReplica,
 )

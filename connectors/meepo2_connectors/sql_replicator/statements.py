@@ -31,7 +31,7 @@ STATEMENT_CHARACTERS = 1 << 20
 """About how long a statement of MySQL becomes at most, unless a single row is longer: max_allowed_packet is 4 MiB or
 more in all of its versions."""
 _OVERHEAD = 12
-_READABLE = (
+READABLE = (
     sql.Integer, sql.Numeric, sql.Float, sql.String, sql.LargeBinary, sql.Date, sql.DateTime, sql.Time, sql.Interval,
     sql.Boolean, pg.BIT, pg.INTERVAL,
 )  # fmt: skip
@@ -120,7 +120,7 @@ class PostgresStatements(Statements):
         columns = [quote(name) for name in shape.columns]
         key = [columns[n] for n in shape.key]
         table = connection.dialect.identifier_preparer.format_table(self._table)
-        types = _array_types(connection, shape)
+        types = array_types(connection, shape)
         rest = [f"{name} = EXCLUDED.{name}" for n, name in enumerate(columns) if n not in shape.key]
         arrays = [f"%s::{kind}[]" for kind in types]
         values = ", ".join(f"v{n}" for n in range(len(columns)))
@@ -152,10 +152,10 @@ def _as_read(one: Any, kind: sql.TypeEngine[Any]) -> Any:
     """What the driver makes an object of, as the text that the server has for it."""
     if isinstance(kind, pg.INET):
         return func.host(one)
-    return one if isinstance(kind, _READABLE) else cast(one, sql.Text)
+    return one if isinstance(kind, READABLE) else cast(one, sql.Text)
 
 
-def _array_types(connection: Connection, shape: Shape) -> list[str]:
+def array_types(connection: Connection, shape: Shape) -> list[str]:
     """
     The columns' types without their length: a cast to varchar(3) would cut, where the assignment refuses.
 
