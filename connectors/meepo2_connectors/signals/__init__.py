@@ -13,4 +13,5 @@ connector = Connector(
     settings=Settings,
     sink=lambda own, context: SignalsSink(own),
     coalesce=False,
+    rows=lambda own: own.raw,
 )

@@ -22,6 +22,10 @@ class Settings(ConnectorSettings):
     qualified: bool = False
     """Whether printed lines name the schema, `shop.user_write 1`. Signals are sent under both names in any case."""
 
+    raw: bool = False
+    """Whether signals such as `user_write_raw` are sent too, with the values of rows. The capture must publish them:
+    [[capture.rows]] in its settings."""
+
     @field_validator("modules", mode="before")
     @classmethod
     def _separated(cls, given: Any) -> Any:

@@ -18,13 +18,15 @@ import structlog
 from meepo2_cdc import signals
 from meepo2_cdc.errors import ConfigError, Error
 from meepo2_cdc.records import KeyPart, TableAction
-from meepo2_cdc.records.telling import as_text
+from meepo2_cdc.records.row_change import RowChange
+from meepo2_cdc.records.telling import as_json, as_text, json_fields, topic
 from meepo2_cdc.replay.sink import TryAgain
 from meepo2_connectors.signals.settings import Settings
 
 log = structlog.get_logger()
 
-Key = tuple[str, str, tuple[KeyPart, ...]]
+Key = tuple[str, str, tuple[KeyPart, ...], bool]
+"""The last says whether it is the row that is told of, which comes by another topic than its key."""
 
 
 class SignalsSink:
@@ -52,7 +54,7 @@ class SignalsSink:
         failed: dict[Key, TableAction] = {}
         whys: list[str] = []
         for record in batch:
-            key = (record.schema, record.table, record.pk)
+            key = (record.schema, record.table, record.pk, isinstance(record, RowChange))
             if key not in failed and (why := self._tell(key, record)):
                 failed[key] = record  # what follows of this key comes again behind it
                 whys.append(why)
@@ -149,6 +151,8 @@ class _Printer:
 
     def add(self, record: TableAction) -> None:
         line = as_text(record, qualified=self._qualified)
+        if isinstance(record, RowChange):
+            line = f"{topic(record, qualified=self._qualified)}_raw {as_json(json_fields(record))}"
         with self._lock:
             self._lines.append(line if line.isprintable() else _on_one_line(line))
 
