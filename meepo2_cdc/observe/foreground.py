@@ -1,19 +1,44 @@
 """
-What services share that run until they are told to stop: signals and metrics.
+What services share that run until they are told to stop: signals, and the pages on which they are watched.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
-from meepo2_cdc.errors import ConfigError
+if TYPE_CHECKING:
+    from meepo2_cdc.observe.content import Subject
+
+_SECTIONS = {"capture": "capture", "relay": "session", "run": "run"}
+
+
+class Served(Protocol):
+    """The settings of a section that say where its service is watched."""
+
+    @property
+    def metrics_port(self) -> int | None: ...
+
+    @property
+    def metrics_host(self) -> str: ...
+
+    @property
+    def live_seconds(self) -> float: ...
 
 
 def in_foreground(
-    run: Callable[[], None], stop: Callable[[], None], metrics_port: int | None = None, setting: str = ""
+    run: Callable[[], None],
+    stop: Callable[[], None],
+    served: Served | None = None,
+    subject: Callable[[], Subject] | None = None,
 ) -> None:
-    """Runs until SIGTERM or SIGINT asks it to stop; a second signal ends what does not end by itself."""
+    """
+    Runs until SIGTERM or SIGINT asks it to stop; a second signal ends what does not end by itself.
+
+    `subject` is made only where `served` has a port.
+    """
 
     def stopping(number: int, _: object) -> None:
         stop()
@@ -21,15 +46,20 @@ def in_foreground(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stopping)
-    if metrics_port is not None:
-        _serve_metrics(metrics_port, setting)
-    run()
+    if served is None or served.metrics_port is None or subject is None:
+        run()
+    else:
+        with _watched(served, served.metrics_port, subject()):
+            run()
 
 
-def _serve_metrics(port: int, setting: str) -> None:
-    from prometheus_client import start_http_server
+@contextmanager
+def _watched(served: Served, port: int, subject: Subject) -> Iterator[None]:
+    from meepo2_cdc.observe.server import PageServer, Place  # 0.1 s and 5 MB, of which most commands need nothing
 
+    server = PageServer(subject, Place(served.metrics_host, port, _SECTIONS[subject.role]), served.live_seconds)
+    server.start()
     try:
-        start_http_server(port, addr="127.0.0.1")
-    except OSError as error:
-        raise ConfigError(f"{setting} is {port}, which cannot be listened on: {error.strerror}") from error
+        yield
+    finally:
+        server.close()

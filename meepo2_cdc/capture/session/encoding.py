@@ -25,7 +25,7 @@ class Encoder:
         self._tombstones = tombstones
         self._topics: dict[tuple[str, str], Topic] = {}
         self._messages: dict[str, list[Message]] = {}
-        self._actions: dict[Action, int] = {}
+        self._counts: dict[str, dict[Action, int]] = {}
 
     def add(self, change: Change, committed_at: datetime, source: Source) -> None:
         self.seq += 1
@@ -41,12 +41,13 @@ class Encoder:
         messages.append((value, key, ANY_PARTITION, timestamp))
         if self._tombstones and change.action is Action.DELETE:
             messages.append((None, key, ANY_PARTITION, timestamp))
-        self._actions[change.action] = self._actions.get(change.action, 0) + 1
+        counts = self._counts.setdefault(f"{change.schema}.{change.table}", {})
+        counts[change.action] = counts.get(change.action, 0) + 1
 
-    def take(self) -> tuple[dict[str, list[Message]], dict[Action, int]]:
-        """The messages by topic and the number of records by action; nothing is kept."""
-        taken = self._messages, self._actions
-        self._messages, self._actions = {}, {}
+    def take(self) -> tuple[dict[str, list[Message]], dict[str, dict[Action, int]]]:
+        """The messages by topic, and the number of records by table and action; nothing is kept."""
+        taken = self._messages, self._counts
+        self._messages, self._counts = {}, {}
         return taken
 
 

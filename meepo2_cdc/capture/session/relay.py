@@ -36,6 +36,7 @@ from meepo2_cdc.errors import PositionLost, UnreadableData
 from meepo2_cdc.kafka.checkpoints import read_newest
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.observe import metrics
+from meepo2_cdc.observe.vitals import Vitals
 from meepo2_cdc.records import Source
 from meepo2_cdc.records.relay_checkpoint import OutboxRow, RelayCheckpoint, decode_relay_checkpoint
 
@@ -86,6 +87,7 @@ class Relay:
         self._once = once
         self._without_checkpoint = without_checkpoint
         self.stopping = threading.Event()
+        self.progress = Vitals()
         tombstones = "compact" in settings.topics.cleanup_policy
         self._encoder = Encoder(topics.open, tombstones=tombstones)
         self._logged_at = time.monotonic()
@@ -105,11 +107,14 @@ class Relay:
             if self.stopping.is_set():  # whoever relays now must not be fenced any more
                 return
             self._open()
+            self.progress.enter("running")
             while not self.stopping.is_set():
+                self.progress.moved()
                 if self._move() == 0:
                     if self._once:
                         break
                     self.stopping.wait(self._settings.poll_ms / 1000)
+            self.progress.enter("ended")
             log.info("Relay ended", seq=self._encoder.seq)
 
     def _open(self) -> None:
@@ -158,12 +163,11 @@ class Relay:
             return 0
         for row in rows:
             self._encode(row)
-        messages, actions = self._encoder.take()
+        messages, counts = self._encoder.take()
         checkpoint = self._checkpoint(rows)
         self._writer.write(messages, checkpoint)
         self._outbox.remove(rows)
-        for action, count in actions.items():
-            metrics.RECORDS.labels(action.value).inc(count)
+        metrics.count_records(counts)
         metrics.SEQ.set(checkpoint.seq)
         metrics.COMMITTED_AT.set(rows[-1].flushed_at / 1e6)
         self._log(checkpoint, len(rows))

@@ -73,7 +73,7 @@ class KafkaEnd:
         at = _EPOCH + timedelta(microseconds=sent.committed_us)
         for number, change in enumerate(sent.changes):
             encoder.add(change, at, Source(self._settings.session.name, sent.transaction, None, None, number))
-        messages, actions = encoder.take()
+        messages, counts = encoder.take()
         failed: list[Any] = []
         for topic, batch in messages.items():
             for value, key, partition, timestamp in batch:
@@ -86,8 +86,7 @@ class KafkaEnd:
             producer.purge()
             producer.flush(_PAUSE_SECONDS)
             raise KafkaUnavailable(f"Kafka did not take a transaction: {failed[0].str() if failed else 'no answer'}")
-        for action, count in actions.items():
-            metrics.RECORDS.labels(action.value).inc(count)
+        metrics.count_records(counts)
 
     def _open(self) -> tuple[Encoder, Producer]:
         if self._encoder is None or self._producer is None:
