@@ -7,6 +7,7 @@ Knows nothing of who uses a setting; where settings are read is in config_source
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import string
@@ -48,6 +49,14 @@ def _comma_separated(given: Any) -> Any:
     return tuple(part.strip() for part in given.split(",") if part.strip())
 
 
+def _tables_in_json(given: Any) -> Any:
+    """In a variable, tables of TOML are written as JSON."""
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ValueError(f"expected a JSON list of objects: {error}") from error
+
+
 def _table_globs(globs: tuple[str, ...]) -> tuple[str, ...]:
     if not globs:
         raise ValueError("expected at least one schema.table pattern")
@@ -73,6 +82,7 @@ def _http_url(text: str) -> str:
 
 
 TableGlobs = Annotated[tuple[str, ...], BeforeValidator(_comma_separated), AfterValidator(_table_globs)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 TopicPart = Annotated[str, AfterValidator(_topic_characters)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 TlsMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
@@ -138,11 +148,40 @@ class SourceSettings(_Frozen):
         )
 
 
+class RowsSettings(_Frozen):
+    """Tables whose rows are published beside their keys."""
+
+    tables: TableGlobs
+    """Patterns of schema.table, as in tables."""
+    columns: Names = ("*",)
+    """Which columns: names with * and ?, and names that begin with ! for those left out."""
+    mask: Names = ()
+    """Columns whose values are published as ***, nulls as null."""
+    hash: Names = ()
+    """Columns whose values are published as their HMAC-SHA256 in hexadecimal, nulls as null."""
+    hash_key_file: Path | None = None
+    """File that holds the key for hash."""
+    oversize: Literal["fail", "key-only", "dead-letter"] = "fail"
+    """What happens to a row whose values, before and after together, have more than max_bytes: fail ends the capture
+    with exit code 5; key-only publishes it without them; dead-letter puts that into the topic
+    <prefix>.rows.dead-letters instead."""
+    max_bytes: int = Field(default=900_000, ge=1)
+    """Most bytes of a row's values. Kafka takes records of 1,000,000 unless message.max.bytes is raised, in [kafka] and
+    of the topic."""
+
+    @model_validator(mode="after")
+    def _key_of_hash(self) -> RowsSettings:
+        if bool(self.hash) != (self.hash_key_file is not None):
+            raise ValueError("hash and hash_key_file are given together or not at all")
+        return self
+
+
 class CaptureSettings(_Frozen):
     """The capture service."""
 
     start: str = "latest"
-    """Where a capture without a checkpoint begins: latest, earliest, FILE:POSITION, a GTID set, or an ISO time."""
+    """Where a capture without a checkpoint begins: latest, earliest, FILE:POSITION, a GTID set, an ISO time, or
+    snapshot, which is latest with the rows that all captured tables have already."""
     commit_interval_ms: int = Field(default=100, ge=1)
     """Longest time that a busy stream collects records before they are committed; an idle one commits at
     once."""
@@ -154,11 +193,26 @@ class CaptureSettings(_Frozen):
     """Interval of checkpoints while only changes go by that the table filter drops."""
     reconnect_seconds: float = Field(default=300, ge=0, allow_inf_nan=False)
     """How long a lost server is tried again before the capture ends with an error."""
+    expected_downtime_seconds: Seconds = 86_400
+    """Longest time that the capture may be away for, a night or a weekend: `check` and the start say when the source
+    keeps its log for less."""
     on_unreadable: Literal["stop", "skip"] = "stop"
     """What happens at an event that cannot be read: stop ends the capture with exit code 5; skip counts it,
     names it in the log and goes on."""
+    rows: Annotated[tuple[RowsSettings, ...], BeforeValidator(_tables_in_json)] = ()
+    """Tables whose rows are published too, each `[[capture.rows]]` in the file with settings of its own, of which the
+    first that means a table counts: tables, columns, mask, hash, hash_key_file, oversize, max_bytes. In a variable a
+    JSON list of such objects."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on 127.0.0.1 at which Prometheus metrics are served; not served unless given."""
+    """Port at which metrics, probes and the status page are served; not served unless given."""
+    metrics_host: str = "127.0.0.1"
+    """Address at which they are served; 0.0.0.0 or :: for all of the machine's. There is no login: who may connect
+    may read names of tables, topics and groups, never rows or secrets."""
+    metrics_tables: int = Field(default=100, ge=0)
+    """How many tables get a label of their own in the metrics, those that are met first; the others count as
+    `other`."""
+    live_seconds: Seconds = 180
+    """Time without a move of the main loop after which /livez fails. A commit may take two minutes by itself."""
 
 
 class TopicsSettings(_Frozen):
@@ -214,7 +268,11 @@ class RunSettings(_Frozen):
     stop_seconds: Seconds = 20
     """How long a stop, or a partition's move to another process, waits for what is being applied."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on 127.0.0.1 at which Prometheus metrics are served; not served unless given."""
+    """Port at which metrics, probes and the status page are served; not served unless given."""
+    metrics_host: str = "127.0.0.1"
+    """Address at which they are served; 0.0.0.0 or :: for all of the machine's. There is no login."""
+    live_seconds: Seconds = 180
+    """Time without a move of the main loop after which /livez fails."""
 
 
 class SessionSettings(_Frozen):
@@ -245,7 +303,12 @@ class SessionSettings(_Frozen):
     reconnect_seconds: float = Field(default=300, ge=0, allow_inf_nan=False)
     """How long a lost database is tried again before the relay ends with an error."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on 127.0.0.1 at which the relay's Prometheus metrics are served; not served unless given."""
+    """Port at which the relay's metrics, probes and status page are served; not served unless given."""
+    metrics_host: str = "127.0.0.1"
+    """Address at which they are served; 0.0.0.0 or :: for all of the machine's. There is no login."""
+    live_seconds: Seconds = 600
+    """Time without a move of the relay's loop after which /livez fails; a database that is away is waited for within
+    one (reconnect_seconds)."""
     redis_url: SecretStr | None = None
     """Redis that holds what is in doubt, redis://host:6379/0, for direct delivery. Secret."""
     namespace: str = "meepo2"

@@ -7,8 +7,9 @@ Signals in this process, one for each kind of change of a table: `user_write`, o
     def refresh(pk): ...
 
 A receiver is called with the key, a value or, where the primary key has several parts, a tuple; and with the record
-where it has a parameter `record`.  The signals are blinker's, in a namespace of our own.  `meepo2-cdc run signals`
-sends them; nothing here knows from where the records come.
+where it has a parameter `record`.  Those of `user_write_raw` get the row in place of the key, as `values_of` says.
+The signals are blinker's, in a namespace of our own.  `meepo2-cdc run signals` sends them; nothing here knows where the
+records come from.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from meepo2_cdc.records import TableAction
+from meepo2_cdc.records import Action, TableAction
+from meepo2_cdc.records.row_change import RowChange
 from meepo2_cdc.records.telling import event_name, plain_key
 
 if TYPE_CHECKING:
@@ -54,14 +56,28 @@ def calls(record: TableAction) -> Iterator[tuple[Hashable, str, Callable[[], Any
     Each with what tells it apart from the others, and with the receiver's name for people.
     """
     pk = plain_key(record.pk)
-    for name in (event_name(record), event_name(record, qualified=True)):
+    told, suffix = (values_of(record), "_raw") if isinstance(record, RowChange) else (pk, "")
+    for name in (event_name(record) + suffix, event_name(record, qualified=True) + suffix):
         found = _signals.get(name)
         if found is None or found.is_muted:
             continue
         for receiver in found.receivers_for(pk):
             who = _identity(receiver)
-            call = partial(receiver, pk, record=record) if _wants_record[name, who] else partial(receiver, pk)
+            call = partial(receiver, told, record=record) if _wants_record[name, who] else partial(receiver, told)
             yield (name, who), getattr(receiver, "__qualname__", repr(receiver)), call
+
+
+def values_of(change: RowChange) -> dict[str, Any]:
+    """
+    As meepo2 told of rows: {"values": ...} for a write and a delete, {"before_values": ..., "after_values": ...} for an
+    update.  Where the capture left the values out they are None, and "left_out" says why.
+    """
+    found: dict[str, Any] = {} if change.left_out is None else {"left_out": change.left_out}
+    if change.action is Action.UPDATE:
+        return found | {"before_values": change.before, "after_values": change.after}
+    if change.action is Action.TRUNCATE:
+        return found
+    return found | {"values": change.after if change.action is Action.WRITE else change.before}
 
 
 def _identity(receiver: Callable[..., Any]) -> Hashable:

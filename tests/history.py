@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from meepo2_cdc.kafka.offsets import Partition, extents
 from meepo2_cdc.records import Action, KeyPart, TableAction
 from meepo2_cdc.records.avro import ActionDecoder
+from meepo2_cdc.records.row_avro import ChangeDecoder
 from tests.command import until
 
 Change = tuple[str, tuple[KeyPart, ...]]
@@ -51,13 +52,14 @@ def consumer(kafka: str, **options: Any) -> Consumer:
 
 
 def data_topics(kafka: str, prefix: str) -> list[str]:
-    """The topics under a prefix that hold changes."""
+    """The topics under a prefix that hold changes, those of rows not among them."""
     asking = consumer(kafka)
     try:
         names = asking.list_topics(timeout=30).topics
     finally:
         asking.close()
-    return sorted(name for name in names if name.startswith(f"{prefix}.") and ".checkpoints." not in name)
+    others = tuple(f"{prefix}.{word}." for word in ("checkpoints", "control", "rows"))
+    return sorted(name for name in names if name.startswith(f"{prefix}.") and not name.startswith(others))
 
 
 def committed(
@@ -65,7 +67,7 @@ def committed(
 ) -> list[Read]:
     """Everything that is committed now, partition by partition in the order of offsets."""
     reading = consumer(kafka, **{"enable.partition.eof": True, "isolation.level": "read_committed"})
-    decoder = ActionDecoder(schema_of_id)
+    decoder = ChangeDecoder(schema_of_id)
     try:
         there = reading.list_topics(timeout=30).topics
         open_ends = {(topic, number) for topic in topics for number in there[topic].partitions}

@@ -141,6 +141,13 @@ class Reading:
                 self._encoder.add_truncate(change)
         return self._decoded()
 
+    def rows_up_to(self, end: LogPosition) -> Iterator[Rows]:
+        """The rows before `end` as the log's path gives them, instead of their records."""
+        while not self._reached(end):
+            change = next(self._changes)
+            if isinstance(change, Rows):
+                yield change
+
     def _reached(self, end: LogPosition) -> bool:
         position = self._reader.reading
         return LogPosition(position.file, position.offset).order >= end.order

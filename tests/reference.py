@@ -6,8 +6,10 @@ A test compares what is there with what would be made, so a page cannot fall beh
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import click
@@ -15,8 +17,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+import meepo2_connectors
+from meepo2_cdc.checks import CHECKS
 from meepo2_cdc.cli.main import COMMANDS, cli
-from meepo2_cdc.config import CONNECTORS, Settings
+from meepo2_cdc.config import CONNECTORS, RowsSettings, Settings
 from meepo2_cdc.observe import metrics
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -30,6 +34,7 @@ def pages() -> dict[str, str]:
         "connectors.md": _connectors(),
         "command-line.md": _command_line(),
         "metrics.md": _metrics(),
+        "checks.md": _checks(),
     }
 
 
@@ -57,6 +62,8 @@ def _settings() -> str:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             lines += ["", f"## [{name}]", "", _sentence(field.annotation.__doc__), "", *_table(field.annotation, name)]
+            if name == "capture":
+                lines += ["", "### [[capture.rows]]", "", _sentence(RowsSettings.__doc__), "", *_rules(RowsSettings)]
     lines += ["", "## [kafka]", "", _sentence(Settings.model_fields["kafka"].description)]
     return "\n".join([*lines, ""])
 
@@ -69,6 +76,15 @@ def _table(model: type[BaseModel], section: str) -> list[str]:
         variable = "_".join(filter(None, ("MEEPO2", section.upper(), name.upper())))
         rows.append(f"| `{name}` | `{variable}` | {_default(field.default)} | {_sentence(field.description)} |")
     return rows
+
+
+def _rules(model: type[BaseModel]) -> list[str]:
+    """Settings of which there are as many as there are rules, so that none has a variable of its own."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    return rows + [
+        f"| `{name}` | {_default(field.default)} | {_sentence(field.description)} |"
+        for name, field in model.model_fields.items()
+    ]
 
 
 def _default(value: Any) -> str:
@@ -107,21 +123,56 @@ def _help(command: click.Command, name: str) -> list[str]:
 
 
 def _metrics() -> str:
-    rows = [
-        "# Metrics",
+    roles = ", ".join(f"`{one}.metrics_port`" for one in ("capture", "run", "session"))
+    lines = ["# Metrics", "", MADE, "", f"Served at `/metrics` where one of {roles} is set."]
+    ours = {id(one): one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)}
+    lines += ["", "| metric | type | labels | of | meaning |", "|---|---|---|---|---|"]
+    lines += [
+        _metric(one, ", ".join(role for role in metrics._OF if one in metrics._OF[role])) for one in ours.values()
+    ]
+    lines += ["", "## Connectors' own", "", "| metric | type | labels | of | meaning |", "|---|---|---|---|---|"]
+    lines += [_metric(one, connector) for connector, one in _of_connectors()]
+    return "\n".join([*lines, ""])
+
+
+def _checks() -> str:
+    lines = [
+        "# Checks",
         "",
         MADE,
         "",
-        "Served at `http://127.0.0.1:PORT/metrics` when `capture.metrics_port` or `run.metrics_port` is set.",
+        "What `meepo2-cdc check` looks at, and a capture at its start. `FAIL` is what would end a capture or keep it",
+        "from starting, `note` is advice. `meepo2-cdc check --explain NAME` says the same as this page.",
     ]
-    rows += ["", "| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for one in vars(metrics).values():
-        if isinstance(one, MetricWrapperBase):
-            described = next(iter(one.describe()))
-            suffix = "_total" if described.type == "counter" else ""
-            labels = ", ".join(one._labelnames)
-            rows.append(f"| `{described.name}{suffix}` | {described.type} | {labels} | {described.documentation} |")
-    return "\n".join([*rows, ""])
+    for name, about in CHECKS.items():
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            about.what,
+            "",
+            f"**Why.** {about.why}",
+            "",
+            f"**How to mend it.** {about.mend}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _metric(one: MetricWrapperBase, of: str) -> str:
+    described = next(iter(one.describe()))
+    suffix = "_total" if described.type == "counter" else ""
+    labels = ", ".join(one._labelnames)
+    return f"| `{described.name}{suffix}` | {described.type} | {labels} | {of} | {described.documentation} |"
+
+
+def _of_connectors() -> list[tuple[str, MetricWrapperBase]]:
+    """Those that modules of connectors hold, by the connector's name."""
+    found = []
+    for module in walk_packages(meepo2_connectors.__path__, "meepo2_connectors."):
+        held = vars(import_module(module.name)).values()
+        name = module.name.split(".")[1]
+        found += [(name, one) for one in held if isinstance(one, MetricWrapperBase) and one not in metrics._EVERY]
+    return sorted({id(one): (name, one) for name, one in found}.values(), key=lambda pair: pair[0])
 
 
 if __name__ == "__main__":

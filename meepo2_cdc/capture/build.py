@@ -6,25 +6,87 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+
+from meepo2_cdc.capture.binlog.file_source import FileSource
+from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.source import BinlogSource
-from meepo2_cdc.capture.service import CaptureService
+from meepo2_cdc.capture.preflight import tell_at_start
+from meepo2_cdc.capture.row_messages import RowMessages
+from meepo2_cdc.capture.service import CaptureService, Source
+from meepo2_cdc.capture.snapshot.chunks import ChunkReader
+from meepo2_cdc.capture.snapshot.inbox import Inbox
+from meepo2_cdc.capture.snapshot.keyed_table import captured_tables
+from meepo2_cdc.capture.snapshot.snapshots import Snapshots
 from meepo2_cdc.capture.standby import SESSION_MS, Lock
 from meepo2_cdc.capture.topics import CaptureTopics
 from meepo2_cdc.config import Settings
-from meepo2_cdc.errors import KafkaUnavailable
+from meepo2_cdc.errors import Fenced, KafkaUnavailable
 from meepo2_cdc.kafka.clients import connect
+from meepo2_cdc.kafka.control import ControlTopic
 from meepo2_cdc.kafka.lost_ends import LostEnds
+from meepo2_cdc.kafka.topics import TopicNames
 from meepo2_cdc.kafka.writer import TransactionalWriter
 from meepo2_cdc.table_filter import TableFilter
 
 
-def capture_service(settings: Settings, *, once: bool = False) -> CaptureService:
+def capture_service(settings: Settings, *, once: bool = False, files: Sequence[Path] = ()) -> CaptureService:
+    """Of the server, or of `files` of its log up to their end."""
     # the source first: it complains of settings at once, Kafka only after a time without an answer
-    source = BinlogSource(settings.source, server_id_of(settings), TableFilter(settings.tables))
-    topics = CaptureTopics(settings, connect(settings.kafka))
-    return CaptureService(settings, source, writer_of(settings, topics), topics, once=once)
+    source: Source
+    if files:
+        source = FileSource(settings.source, files)
+    else:
+        source = BinlogSource(
+            settings.source,
+            server_id_of(settings),
+            TableFilter(settings.tables),
+            whole_rows=bool(settings.capture.rows),
+            patience_seconds=settings.capture.reconnect_seconds,
+            downtime_seconds=settings.capture.expected_downtime_seconds,
+        )
+    admin = connect(settings.kafka)
+    snapshots = snapshots_of(settings, source, admin, once=once) if isinstance(source, BinlogSource) else None
+    topics = CaptureTopics(settings, admin)
+    writer = writer_of(settings, topics)
+    rows = RowMessages(topics) if settings.capture.rows else None
+
+    def advise() -> None:
+        tell_at_start(settings, source.findings if isinstance(source, BinlogSource) else (), admin)
+
+    return CaptureService(settings, source, writer, topics, once=once, snapshots=snapshots, rows=rows, advise=advise)
+
+
+def snapshots_of(settings: Settings, source: BinlogSource, admin: AdminClient, *, once: bool) -> Snapshots:
+    """With `once`, all requests that are there come first."""
+    tables = TableFilter(settings.tables)
+    topic = TopicNames(settings.prefix, settings.topics.template).control_topic(settings.source.name)
+    control = ControlTopic(settings.kafka, admin, topic, at_once=once)
+    inbox = Inbox(control, tables, lambda: captured_tables(source.catalog.ask, tables))
+    return Snapshots(
+        source,
+        ChunkReader(settings.source, lambda: source.flavor),
+        ThreadPoolExecutor(1, thread_name_prefix="snapshot"),
+        inbox,
+        most_rows=settings.capture.commit_rows,
+    )
+
+
+def refuse_second(settings: Settings) -> None:
+    """Raises Fenced while a capture of this source is connected to it: the source lists whom it sends its log."""
+    number = server_id_of(settings)
+    with closing(SourceServer(settings.source)) as server:
+        connected = server.sends_log_to(number)
+    if connected:
+        raise Fenced(
+            f"a capture is connected to {settings.source.address} already, as replica {number} or by this account",
+            fix="Leave out --once: a capture that runs heeds requests itself.",
+        )
 
 
 def run_with_lock(settings: Settings, service: CaptureService) -> None:
@@ -44,7 +106,7 @@ def run_with_lock(settings: Settings, service: CaptureService) -> None:
         service.stop()
 
     with closing(lock):
-        if lock.wait(stop):
+        if lock.wait(stop, service.progress):
             service.run()
         if lost.is_set():
             service.refuse_successor()

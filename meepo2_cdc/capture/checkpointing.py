@@ -14,6 +14,7 @@ import meepo2_cdc
 from meepo2_cdc.capture.binlog.transactions import Position, Undecided
 from meepo2_cdc.records.checkpoint import Checkpoint, UndecidedXa
 from meepo2_cdc.records.position import GtidSet, gtid_set
+from meepo2_cdc.records.snapshot import Snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,6 +41,8 @@ def checkpoint_at(
     seq: int,
     tables: tuple[str, ...],
     committed_us: int | None,
+    snapshots: tuple[Snapshot, ...] = (),
+    control_offset: int | None = None,
 ) -> Checkpoint:
     """`seq` is that of the last record; `committed_us` when the source committed what was read last."""
     undecided = position.undecided
@@ -60,6 +63,8 @@ def checkpoint_at(
         committed_at=None if committed_us is None else _EPOCH + timedelta(microseconds=committed_us),
         written_by=f"meepo2-cdc {meepo2_cdc.__version__} {socket.gethostname()}:{os.getpid()}",
         written_at=datetime.now(UTC),
+        control_offset=control_offset,
+        snapshots=snapshots,
     )
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from meepo2_cdc.kafka.writer import Message
-from meepo2_cdc.observe import metrics
-from meepo2_cdc.records import Action
+from meepo2_cdc.observe import metrics, traces
 from meepo2_cdc.records.checkpoint import Checkpoint
 
 log = structlog.get_logger()
@@ -37,8 +37,9 @@ class Writer(Protocol):
 
 class _Flight(NamedTuple):
     done: Future[None]
-    actions: dict[Action, int]
+    counts: metrics.Counts
     checkpoint: Checkpoint
+    since: float
 
 
 class Committer:
@@ -53,18 +54,46 @@ class Committer:
         self._executor = executor
         self._await_source = await_source
         self._flight: _Flight | None = None
+        self.last: Checkpoint | None = None
+        """The last that is known to be committed; set by who read it, and from then on here."""
         self._logged_at = time.monotonic()
 
-    def submit(self, messages: Mapping[str, list[Message]], actions: dict[Action, int], checkpoint: Checkpoint) -> None:
-        """Starts a commit, behind the one before."""
-        self.settle()
-        self._flight = _Flight(self._executor.submit(self._write, messages, checkpoint), actions, checkpoint)
+    def submit(
+        self,
+        messages: Mapping[str, list[Message]],
+        counts: metrics.Counts,
+        checkpoint: Checkpoint,
+        waited_seconds: float = 0.0,
+    ) -> None:
+        """
+        Starts a commit, behind the one before.
 
-    def _write(self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint) -> None:
+        `counts` are the records by table and action, `waited_seconds` for how long the first of them was collected.
+        """
+        self.settle()
+        trace = traces.batch(waited_seconds, counts, checkpoint)
+        done = self._executor.submit(self._write, messages, checkpoint, trace)
+        self._flight = _Flight(done, counts, checkpoint, time.monotonic())
+
+    @property
+    def under_way_since(self) -> float | None:
+        """When the commit under way began, by the monotonic clock; any thread may ask."""
+        flight = self._flight
+        return None if flight is None or flight.done.done() else flight.since
+
+    @property
+    def records_under_way(self) -> int:
+        flight = self._flight
+        return 0 if flight is None or flight.done.done() else sum(sum(one.values()) for one in flight.counts.values())
+
+    def _write(
+        self, messages: Mapping[str, list[Message]], checkpoint: Checkpoint, trace: AbstractContextManager[None]
+    ) -> None:
         """By the executor's thread, and before the transaction begins: the source may take longer than that may."""
-        if messages:
-            self._await_source(checkpoint)
-        self._writer.write(messages, checkpoint)
+        with trace:
+            if messages:
+                self._await_source(checkpoint)
+            self._writer.write(messages, checkpoint)
 
     def settle_if_done(self) -> None:
         """Raises early what a commit raised; waits for nothing."""
@@ -77,8 +106,8 @@ class Committer:
         if flight is None:
             return
         flight.done.result()
-        for action, count in flight.actions.items():
-            metrics.RECORDS.labels(action.value).inc(count)
+        self.last = flight.checkpoint
+        metrics.count_records(flight.counts)
         metrics.SEQ.set(flight.checkpoint.seq)
         if flight.checkpoint.committed_at is not None:
             metrics.COMMITTED_AT.set(flight.checkpoint.committed_at.timestamp())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meepo2_cdc.capture.binlog.transactions import Rows, Transaction, Truncate
+from meepo2_cdc.capture.row_messages import RowMessages
 from meepo2_cdc.kafka.writer import ANY_PARTITION, Message
 from meepo2_cdc.records import Action, wire
 
@@ -33,6 +34,7 @@ class Topic:
 class _TableBytes:
     """Everything of a record up to its primary key, by action."""
 
+    name: str
     topic: str
     key: bytes
     value: dict[Action, bytes]
@@ -51,7 +53,7 @@ class Encoder:
     Collects messages by topic until they are taken.
 
     `name_topic` is called once for each table, `open_topic` where its partitions must be known: it may create the
-    topic.  `seq` is that of the last message.
+    topic.  `seq` is that of the last message.  `rows` makes the messages of tables whose rows are published too.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Encoder:
         tombstones: bool,
         name_topic: Callable[[str, str], Topic] | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        rows: RowMessages | None = None,
     ) -> None:
+        self._rows = rows
         self._source = wire.string(source)
         self.seq = seq
         self._open_topic = open_topic
@@ -78,15 +82,19 @@ class Encoder:
 
     def _empty(self) -> None:
         self._messages: dict[str, list[Message]] = {}
-        self._actions = dict.fromkeys(Action, 0)
+        self._counts: dict[str, dict[Action, int]] = {}
         self.rows = 0
         self.bytes = 0
 
-    def take(self) -> tuple[dict[str, list[Message]], dict[Action, int]]:
-        """The messages by topic and the number of records by action; nothing is kept."""
-        taken = self._messages, self._actions
+    def take(self) -> tuple[dict[str, list[Message]], dict[str, dict[Action, int]]]:
+        """The messages by topic, and the number of records by table and action; nothing is kept."""
+        taken = self._messages, self._counts
         self._empty()
         return taken
+
+    def _counts_of(self, table: str) -> dict[Action, int]:
+        counts = self._counts[table] = dict.fromkeys(Action, 0)
+        return counts
 
     def add_rows(self, rows: Rows) -> None:
         layout = rows.layout
@@ -99,6 +107,7 @@ class Encoder:
         if transaction is None:
             transaction = rows.transaction.encoded = self._transaction_bytes(rows.transaction)
         messages = self._messages.setdefault(table.topic, [])
+        self._actions = self._counts.get(table.name) or self._counts_of(table.name)
         before = len(messages)
         if len(rows.keys) == 1:
             self._one(messages, table, transaction, rows)
@@ -109,6 +118,17 @@ class Encoder:
         self.rows += len(messages) - before
         # what differs in length between rows is little, so the last one speaks for all
         self.bytes += (len(messages) - before) * (len(table.value[rows.action]) + 2 * len(rows.keys[-1]) + 100)
+        if rows.images is not None:
+            self._add_whole(rows, messages[before:])
+
+    def _add_whole(self, rows: Rows, messages: list[Message]) -> None:
+        """The rows that go with the keys."""
+        if self._rows is None:
+            raise RuntimeError("rows are read, and nobody makes their messages")
+        header = self._topic(rows.layout.schema, rows.layout.table).value_header
+        for topic, message in self._rows.of(rows, messages, len(header)):
+            self._messages.setdefault(topic, []).append(message)
+            self.bytes += len(message[0] or b"") + len(message[1])
 
     def _one(self, messages: list[Message], table: _TableBytes, transaction: _TransactionBytes, rows: Rows) -> None:
         """A write or a delete alone, the usual transaction of an application: the same bytes without the loop."""
@@ -167,10 +187,15 @@ class Encoder:
         table = self._table_bytes(topic, truncate.schema, truncate.table)
         transaction = self._transaction_bytes(truncate.transaction)
         messages = self._messages.setdefault(topic.name, [])
+        self._actions = self._counts.get(table.name) or self._counts_of(table.name)
         for partition in range(topic.partitions):
             row = truncate.transaction.rows - 1
             self._append(messages, table, transaction, Action.TRUNCATE, wire.EMPTY_KEY, row, partition)
         self.rows += topic.partitions
+        if self._rows is not None:
+            own, header = messages[-topic.partitions :], len(topic.value_header)
+            for name, message in self._rows.of_truncate(*names, own, header):
+                self._messages.setdefault(name, []).append(message)
 
     def _append(
         self,
@@ -200,20 +225,20 @@ class Encoder:
     def _table_bytes(topic: Topic, schema: str, table: str) -> _TableBytes:
         names = wire.string(schema) + wire.string(table)
         values = {action: topic.value_header + _ACTION[action] + names for action in Action}
-        return _TableBytes(topic.name, topic.key_header + names, values)
+        return _TableBytes(f"{schema}.{table}", topic.name, topic.key_header + names, values)
 
     def _transaction_bytes(self, transaction: Transaction) -> _TransactionBytes:
         gtid = b"\0" if transaction.gtid is None else b"\2" + wire.string(transaction.gtid)
         if transaction.file != self._file:
             self._file, self._file_bytes = transaction.file, b"\2" + wire.string(transaction.file)
-        not_a_snapshot = b"\0"
+        snapshot = b"\1" if transaction.snapshot else b"\0"
         # a session may set its clock; brokers refuse messages of tomorrow
         timestamp_ms = transaction.committed_us // 1000
         if timestamp_ms > self._seen_ms:
             self._seen_ms = self._now_ms()
             timestamp_ms = min(timestamp_ms, self._seen_ms)
         return _TransactionBytes(
-            wire.long(transaction.committed_us) + not_a_snapshot,
+            wire.long(transaction.committed_us) + snapshot,
             self._source + gtid + self._file_bytes + b"\2" + wire.long(transaction.position),
             timestamp_ms,
         )

@@ -45,7 +45,7 @@ def explained(settings: Settings, table: str) -> Iterator[str]:
 
 
 def _rows(source: BinlogSource, tables: TableFilter, start: str) -> Iterator[Rows]:
-    begin = source.begin("earliest" if start == "latest" else start)
+    begin = source.begin("earliest" if start in ("latest", "snapshot") else start)
     end = source.end()
     reader = ChangeReader(
         begin.position,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meepo2_cdc.capture.binlog.changes import ChangeReader
 from meepo2_cdc.capture.binlog.source import BinlogSource
@@ -60,6 +60,8 @@ def move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) -> 
         seq = first_seq() if before is None else before.seq
         name = settings.source.name
         after = checkpoint_at(position, source, name=name, seq=seq, tables=tables.globs, committed_us=None)
+        if before is not None:  # what was asked for is still wanted
+            after = replace(after, snapshots=before.snapshots, control_offset=before.control_offset)
         if not dry_run:
             writer.write({}, after)
         return Move(before, after)

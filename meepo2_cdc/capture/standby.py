@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from meepo2_cdc.kafka.clients import quiet
+from meepo2_cdc.observe.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ class Lock:
         })  # fmt: skip
         self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
 
-    def wait(self, lost: Callable[[], None]) -> bool:
+    def wait(self, lost: Callable[[], None], vitals: Vitals) -> bool:
         """Whether the lock is held now; False when the instance was stopped meanwhile."""
         self._lost = lost
         self._consumer.subscribe(
@@ -57,9 +58,12 @@ class Lock:
         self._thread.start()
         if not self._held.wait(_POLL_SECONDS * 5):
             log.info("Standing by until the lock is free", lock=self._topic)
+            vitals.enter("standby")
         while not self._held.wait(_POLL_SECONDS):
+            vitals.moved()
             if self._stopping.is_set():
                 return False
+        vitals.enter("starting")
         log.info("The lock is held: this instance captures", lock=self._topic)
         return True
 

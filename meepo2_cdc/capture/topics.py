@@ -19,6 +19,8 @@ from meepo2_cdc.kafka.clients import quiet
 from meepo2_cdc.kafka.offsets import Partition
 from meepo2_cdc.kafka.topics import TopicNames, ensure_topic, ensure_topics, partition_counts
 from meepo2_cdc.records.avro import ActionDecoder, single_object_header
+from meepo2_cdc.records.row_avro import ChangeDecoder
+from meepo2_cdc.table_filter import TableFilter
 
 _TAIL = 100
 _FURTHER = 10
@@ -71,24 +73,51 @@ class CaptureTopics:
         config = {"cleanup.policy": wanted.cleanup_policy, "retention.ms": str(wanted.retention_ms)}
         self._made = ensure_topics(self._admin, names, wanted.partitions, wanted.replication_factor, config)
 
-    def _topic(self, name: str) -> Topic:
+    # -- topics of rows
+
+    @cached_property
+    def _row_tables(self) -> list[TableFilter]:
+        return [TableFilter(rule.tables) for rule in self._settings.capture.rows]
+
+    def has_rows(self, schema: str, table: str) -> bool:
+        return any(tables.passes(schema, table) for tables in self._row_tables)
+
+    def open_rows(self, schema: str, table: str) -> Topic:
+        name = self._names.row_topic(schema, table)
+        self._ensure([name])
+        return self._topic(name, "row_change")
+
+    def name_rows(self, schema: str, table: str) -> Topic:
+        return self._named(self._names.row_topic(schema, table))
+
+    def name_row_letters(self) -> Topic:
+        return self._named(self._names.row_letters_topic)
+
+    def _named(self, name: str) -> Topic:
+        if name not in self._made:
+            self._wanted[name] = None
+        return self._topic(name, "row_change")
+
+    def _topic(self, name: str, record: str = "table_action") -> Topic:
         partitions = self._made.get(name, self._settings.topics.partitions)
         url = self._settings.schema_registry_url
         if url is None:
-            return Topic(name, partitions, single_object_header("table_key"), single_object_header("table_action"))
+            return Topic(name, partitions, single_object_header("table_key"), single_object_header(record))
         from meepo2_cdc.kafka.registry import header_of  # its HTTP client is 10 MB and 0.2 s
 
         return Topic(
             name,
             partitions,
             header_of(url, f"{name}-key", "table_key"),
-            header_of(url, f"{name}-value", "table_action"),
+            header_of(url, f"{name}-value", record),
         )
 
     def data_partitions(self) -> list[Partition]:
         """All that can hold records of the prefix."""
         counts = partition_counts(self._admin)
-        names = filter(self._names.is_data_topic, counts)
+        of_rows = self._names.is_row_topic
+        letters = self._names.row_letters_topic
+        names = (name for name in counts if self._names.is_data_topic(name) or of_rows(name) or name == letters)
         return [Partition(name, number) for name in names for number in range(counts[name])]
 
     def refuse_existing_records(self) -> None:
@@ -139,10 +168,10 @@ class CaptureTopics:
     def decoder(self) -> ActionDecoder:
         url = self._settings.schema_registry_url
         if url is None:
-            return ActionDecoder()
+            return ChangeDecoder()
         from meepo2_cdc.kafka.registry import schema_of_id
 
-        return ActionDecoder(schema_of_id(url))
+        return ChangeDecoder(schema_of_id(url))
 
     def _is_ours(self, value: bytes) -> bool:
         try:

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,8 +38,8 @@ def show(settings: Settings, in_json: bool) -> None:
     """Print the last committed checkpoint of a source."""
     from meepo2_cdc.cli.printing import as_json, fields, print_lines
 
-    found = asdict(last_checkpoint(settings))
-    print_lines([as_json(found)] if in_json else fields(found))
+    found = last_checkpoint(settings)
+    print_lines([as_json(found.fields())] if in_json else fields(for_people(found)))
 
 
 @checkpoint.command(
@@ -98,6 +97,13 @@ def _move(settings: Settings, target: str, *, only_back: bool, dry_run: bool) ->
         click.echo(f"from  {moved.before.file}:{moved.before.position}  {moved.before.gtid_set or ''}")
     click.echo(f"to    {moved.after.file}:{moved.after.position}  {moved.after.gtid_set or ''}")
     click.echo("nothing was done (--dry-run)" if dry_run else "done; the capture goes on there when it is started")
+
+
+def for_people(found: Checkpoint) -> dict[str, Any]:
+    """The checkpoint's fields, each snapshot in one line."""
+    from meepo2_cdc.cli.following import told
+
+    return found.fields() | {"snapshots": tuple(f"{one.id}: {told(one, None)}" for one in found.snapshots)}
 
 
 def last_checkpoint(settings: Settings) -> Checkpoint:

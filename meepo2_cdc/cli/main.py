@@ -10,26 +10,34 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from meepo2_cdc import __version__
 from meepo2_cdc.errors import ConfigError, Error
+from meepo2_cdc.observe.redaction import redacted
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
+    "init": "Write a settings file for the answers given.",
     "check": "Check the server's settings, the grants and Kafka before a capture.",
     "capture": "Read the server's log and write its changes to Kafka.",
+    "snapshot": "Write the rows that tables have already, and see how far it is.",
     "run": "Apply the records of the data topics with a connector.",
     "relay": "Move the records of SQLAlchemy sessions from their outbox to Kafka.",
     "recover": "Settle what crashes of applications that deliver directly left in doubt.",
     "replay": "Print the records of the data topics, or apply them with a connector once more.",
+    "verify": "Compare a target with the source, row by row, and mend what differs.",
     "connectors": "List the connectors that are installed.",
     "dead-letters": "List, show, replay and drop the records that a connector set aside.",
     "checkpoint": "Show and move where a capture goes on.",
     "status": "Show how far the capture is.",
     "topics": "List the data topics.",
     "schemas": "List and show the schemas of the records.",
+    "completion": "Print the script that makes a shell complete this command.",
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -44,6 +52,13 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         return command_named(name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table too: a shell waits for it."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list from the table above: click would import every command for it."""
@@ -84,7 +99,7 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
     known = error if isinstance(error, Error) else _in_words(error)
     try:
         if ctx.params.get("debug"):
-            traceback.print_exception(error)
+            click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
         _complain(str(known) or type(error).__name__)
     except OSError:
         _leave(sys.stderr)  # nobody takes the message; the exit code is all the more needed
@@ -92,7 +107,7 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
 
 
 def _complain(message: str) -> None:
-    first, *rest = message.splitlines()
+    first, *rest = redacted(message).splitlines()
     click.echo(f"meepo2-cdc: {first}", err=True)
     for line in rest:
         click.echo(f"{'':12}{line}", err=True)

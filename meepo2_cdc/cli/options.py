@@ -7,13 +7,14 @@ Options that set settings, the same on every command.
 
 --config, --prefix and --bootstrap-servers are always there.  With `connector="required"` the command has an argument
 CONNECTOR, and its function gets `chosen`, the connector with all settings, in place of the settings; with "optional"
-it gets both, `chosen` being None where no connector is named.
+it gets both, `chosen` being None where no connector is named.  With "by-name" it gets a function that chooses the
+connector of a name, where the settings given besides may be some of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,6 +24,9 @@ import click
 from meepo2_cdc.errors import ConfigError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+    from pydantic import BaseModel
+
     from meepo2_cdc.config import Settings
     from meepo2_cdc.config_sources import Given
     from meepo2_cdc.replay.connectors import Chosen
@@ -46,7 +50,8 @@ FLAGS = {
     "start": Flag(
         ("capture", "start"),
         "POSITION",
-        "Where a capture without a checkpoint begins: earliest, latest, FILE:POSITION, GTIDs, or an ISO time.",
+        "Where a capture without a checkpoint begins: earliest, latest, snapshot (latest, and the rows that are there"
+        " already), FILE:POSITION, GTIDs, or an ISO time.",
     ),
     "server-id": Flag(("source", "server_id"), "N", "Replica number with which the capture registers."),
 }
@@ -55,7 +60,7 @@ _PASSWORD = re.compile(r"//[^@]*:.*@")  # `ps` shows a command line to everybody
 
 
 def settings_options(
-    *extra: str, connector: Literal["required", "optional"] | None = None
+    *extra: str, connector: Literal["required", "optional", "by-name"] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options to a click command, whose function then gets the settings as its first argument."""
     names = [name for name in FLAGS if name in _ALWAYS or name in extra]
@@ -70,6 +75,8 @@ def settings_options(
             given, config = _given(values), arguments.pop("config")
             if connector is None:
                 return function(_settings(given, config), **arguments)
+            if connector == "by-name":
+                return function(lambda name, *more: _chosen(name, [*given, *more], config), **arguments)
             name = arguments.pop("connector")
             chosen = _chosen(name, given, config) if name else None
             if connector == "required":
@@ -83,8 +90,10 @@ def settings_options(
         decorated = click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")(
             decorated
         )
-        if connector:
-            decorated = click.argument("connector", required=connector == "required")(decorated)
+        if connector in ("required", "optional"):
+            decorated = click.argument(
+                "connector", required=connector == "required", shell_complete=_complete_connectors
+            )(decorated)
         return decorated
 
     return decorate
@@ -115,31 +124,58 @@ def _parameter(name: str) -> str:
     return f"set_{name.replace('-', '_')}"
 
 
+def settings_of(parameters: Mapping[str, Any]) -> Settings:
+    """Those of a command that is not run yet, from its parameters as far as they are known."""
+    values = {name: parameters.get(_parameter(name)) for name in FLAGS}
+    return _settings(_given(values), parameters.get("config"))
+
+
+def _complete_connectors(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    from meepo2_cdc.cli.completion import connectors
+
+    return connectors(context, parameter, begun)
+
+
 def _given(values: dict[str, str | None]) -> list[Given]:
     from meepo2_cdc.config_sources import Given  # here, so that --help need not import pydantic
 
     for name in ("source-dsn", "schema-registry-url"):
-        _refuse_password(name, values.get(name))
+        refuse_password(name, values.get(name))
     return [Given(FLAGS[name].setting, value, f"--{name}") for name, value in values.items() if value is not None]
 
 
 def _settings(given: list[Given], config: Path | None) -> Settings:
     from meepo2_cdc.config import load
 
-    return load(given, config)
+    settings = load(given, config)
+    _hide(settings)
+    return settings
+
+
+def _hide(*settings: BaseModel) -> None:
+    """Before anything is done with them: from here on no output has a secret in it."""
+    from meepo2_cdc.config_secrets import secrets_in
+    from meepo2_cdc.observe.redaction import hide
+
+    hide(secrets_in(*settings))
 
 
 def _chosen(name: str, given: list[Given], config: Path | None) -> Chosen:
     from meepo2_cdc.replay.connectors import choose
 
-    return choose(name, given, config)
+    chosen = choose(name, given, config)
+    _hide(chosen.settings, chosen.own)
+    return chosen
 
 
-def _refuse_password(name: str, value: str | None) -> None:
-    if value is None or not _PASSWORD.search(value):
-        return
-    if name == "source-dsn":
-        fix = "Set MEEPO2_SOURCE_DSN instead, or leave the password out and set source.password_file."
-    else:
-        fix = "Set MEEPO2_SCHEMA_REGISTRY_URL instead."
-    raise ConfigError(f"--{name} holds a password, which everybody on this machine can read", fix=fix)
+_INSTEAD = {
+    "source-dsn": "Set MEEPO2_SOURCE_DSN instead, or leave the password out and set source.password_file.",
+    "schema-registry-url": "Set MEEPO2_SCHEMA_REGISTRY_URL instead.",
+    "target": "Set MEEPO2_SQL_REPLICATOR_TARGET_URL instead, and name the connector sql_replicator.",
+}
+
+
+def refuse_password(name: str, value: str | None) -> None:
+    """Raises ConfigError for an option whose value tells a password to everybody who runs `ps`."""
+    if value is not None and _PASSWORD.search(value):
+        raise ConfigError(f"--{name} holds a password, which everybody on this machine can read", fix=_INSTEAD[name])

@@ -59,10 +59,15 @@ def record_row(record: Record) -> tuple[str, ...]:
         str(action.seq),
         action.action.value,
         printable(action.qualified_table),
-        ", ".join(map(_key_part, action.pk)),
+        key_text(action.pk),
         iso(action.committed_at),
         f"{record.topic}[{record.partition}]@{record.offset}",
     )
+
+
+def key_text(pk: Iterable[KeyPart]) -> str:
+    """A key for people."""
+    return ", ".join(map(_key_part, pk))
 
 
 def _key_part(part: KeyPart) -> str:

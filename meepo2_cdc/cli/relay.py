@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from meepo2_cdc.cli.options import log_options, settings_options
 from meepo2_cdc.config import Settings
+from meepo2_cdc.observe import logs, traces
 from meepo2_cdc.observe.foreground import in_foreground
+
+if TYPE_CHECKING:
+    from meepo2_cdc.capture.session.relay import Relay
+    from meepo2_cdc.observe.content import Subject
 
 
 @click.command(
@@ -50,7 +57,15 @@ def relay(settings: Settings, create: bool, standby: bool, once: bool, without_c
         from meepo2_cdc.capture.build import run_with_lock
 
         run = partial(run_with_lock, names, service)
-    in_foreground(run, service.stop, settings.session.metrics_port, "session.metrics_port")
+    traces.set_up("meepo2-cdc-relay")
+    logs.identify(service="relay", prefix=settings.prefix, source=settings.session.name)
+    in_foreground(run, service.stop, settings.session, lambda: _subject(settings, service))
+
+
+def _subject(settings: Settings, service: Relay) -> Subject:
+    from meepo2_cdc.capture.session.watching import RelaySubject
+
+    return RelaySubject(settings, service.progress)
 
 
 def _create(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from meepo2_cdc.cli import completion
 from meepo2_cdc.cli.options import log_options, settings_options
 from meepo2_cdc.errors import ConfigError
 from meepo2_cdc.records import Action
@@ -39,8 +40,14 @@ Example:
 @click.option("--to-offset", metavar="N|P:N,...", help="Offset to stop at, itself not read; the ends by default.")
 @click.option("--from-timestamp", metavar="ISO8601", help="Committed then or later; with its zone, such as ...Z.")
 @click.option("--to-timestamp", metavar="ISO8601", help="Committed before then.")
-@click.option("--topic", "topics", multiple=True, metavar="NAME", help="Only this topic (repeatable).")
-@click.option("--table", "tables", multiple=True, metavar="GLOB", help="Only these, as schema.table (repeatable).")
+@click.option(
+    "--topic", "topics", multiple=True, metavar="NAME", shell_complete=completion.topics,
+    help="Only this topic (repeatable).",
+)  # fmt: skip
+@click.option(
+    "--table", "tables", multiple=True, metavar="GLOB", shell_complete=completion.tables,
+    help="Only these, as schema.table (repeatable).",
+)  # fmt: skip
 @click.option(
     "--action",
     "actions",
@@ -183,11 +190,11 @@ def _print_records(
     from meepo2_cdc.cli.printing import RECORD_COLUMNS, aligned, print_lines, record_json, record_row
     from meepo2_cdc.kafka.reader import RangeReader
     from meepo2_cdc.kafka.registry import schema_of_id
-    from meepo2_cdc.records.avro import ActionDecoder
+    from meepo2_cdc.records.row_avro import ChangeDecoder
     from meepo2_cdc.replay.build import collect_seldom
 
     registry = settings.schema_registry_url
-    reader = RangeReader(settings.kafka, ranges, ActionDecoder(schema_of_id(registry) if registry else None))
+    reader = RangeReader(settings.kafka, ranges, ChangeDecoder(schema_of_id(registry) if registry else None))
     wanted = asked.filter.test()
     collect_seldom()
     total = sum(end - begin for begin, end in ranges.values())

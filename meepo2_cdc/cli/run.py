@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from meepo2_cdc.cli.options import log_options, settings_options
+from meepo2_cdc.observe import logs, traces
 from meepo2_cdc.observe.foreground import in_foreground
 
 if TYPE_CHECKING:
+    from meepo2_cdc.observe.content import Subject
     from meepo2_cdc.replay.connectors import Chosen
+    from meepo2_cdc.replay.runner import Runner
 
 
 @click.command(
@@ -34,4 +37,12 @@ def run(chosen: Chosen) -> None:
     from meepo2_cdc.replay.build import connector_runner
 
     runner = connector_runner(chosen)
-    in_foreground(runner.run, runner.stop, chosen.settings.run.metrics_port, "run.metrics_port")
+    traces.set_up("meepo2-cdc-run")
+    logs.identify(service="run", prefix=chosen.settings.prefix, connector=chosen.name, group=chosen.group)
+    in_foreground(runner.run, runner.stop, chosen.settings.run, lambda: _subject(chosen, runner))
+
+
+def _subject(chosen: Chosen, runner: Runner) -> Subject:
+    from meepo2_cdc.replay.watching import RunSubject
+
+    return RunSubject(chosen.settings, chosen.name, runner)

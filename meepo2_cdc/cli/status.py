@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +32,11 @@ def status(settings: Settings, in_json: bool) -> None:
     The ages of the checkpoint and of its last change, always; where the source's dsn is set, also the end of
     the server's log, the bytes between, and whether the server still has the file where the capture goes on.
     """
-    from meepo2_cdc.cli.checkpoint import last_checkpoint
+    from meepo2_cdc.cli.checkpoint import for_people, last_checkpoint
     from meepo2_cdc.cli.printing import as_json, fields, print_lines
 
     found = last_checkpoint(settings)
-    shown = asdict(found) | ages(found, datetime.now(UTC))
+    shown = (found.fields() if in_json else for_people(found)) | ages(found, datetime.now(UTC))
     failed = None
     if settings.source.dsn is not None or settings.source.dsn_file is not None:
         try:

@@ -7,12 +7,12 @@ One partition, compacted, one topic for each capture, so that nobody else's open
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from meepo2_cdc.errors import Error
-from meepo2_cdc.kafka.clients import quiet
+from meepo2_cdc.kafka.clients import is_final, quiet
 from meepo2_cdc.records.checkpoint import Checkpoint, decode_checkpoint
 
 TOPIC_CONFIG = {
@@ -112,3 +112,49 @@ def _last(consumer: Consumer, topic: str, source: str, start: int, high: int) ->
             if error is None and message.key() == source.encode() and message.value() is not None:
                 newest = message.value()
     return newest
+
+
+class CheckpointTail:
+    """The checkpoints of a source as they are committed, from the last one on; a context manager."""
+
+    def __init__(self, kafka: Mapping[str, str], topic: str, source: str) -> None:
+        self._key = source.encode()
+        self.last: Checkpoint | None = None
+        low, high = _extent(kafka, topic) or (0, 0)
+        self._at = max(low, high - _TAIL)
+        self._consumer = _consumer(kafka, "read_committed")
+        self._consumer.assign([TopicPartition(topic, 0, self._at)])
+        self._catch_up(high)
+
+    def __enter__(self) -> CheckpointTail:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def wait(self, wanted: Callable[[Checkpoint], bool], seconds: float | None) -> Checkpoint | None:
+        """The first one that is wanted, the last one known included; None when there was none in time."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self.last is None or not wanted(self.last):
+            if deadline is not None and time.monotonic() > deadline:
+                return None
+            self._take()
+        return self.last
+
+    def _catch_up(self, high: int) -> None:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while self._at < high and time.monotonic() < deadline:
+            self._take()
+
+    def _take(self) -> None:
+        """Whatever has come; the last of it counts."""
+        newest: bytes | None = None
+        for message in self._consumer.consume(500, timeout=_PAUSE_SECONDS):
+            error = message.error()
+            if error is not None and is_final(error):
+                raise KafkaException(error)
+            self._at = max(self._at, (message.offset() or 0) + (error is None))
+            if error is None and message.key() == self._key and message.value() is not None:
+                newest = message.value()
+        if newest is not None:
+            self.last = decode_checkpoint(newest)

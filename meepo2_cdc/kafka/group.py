@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import stamina
 import structlog
@@ -95,6 +95,7 @@ class GroupFeed:
         """Which topic each partition is of that is ours."""
 
     ended = False
+    standing: Literal["reading", "joining", "waiting"] = "joining"
 
     def open(self, claims: Claims) -> None:
         self._claims = claims
@@ -175,6 +176,10 @@ class GroupFeed:
         elif self._subscribed is not None:
             log.info("The topics changed", group=self._group, topics=len(topics))
         self._subscribed = topics
+        if not topics:
+            self.standing = "waiting"
+        elif self.standing == "waiting":
+            self.standing = "joining"
         if topics:
             self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -185,6 +190,7 @@ class GroupFeed:
         known = self._begins(consumer, partitions) if partitions else []
         ours = [Partition(one.topic, one.partition) for one in partitions]
         self._claiming.assigned(ours)
+        self.standing = "reading"
         consumer.incremental_assign(known)
         log.info("Partitions were assigned", group=self._group, partitions=[str(one) for one in ours])
 
@@ -217,6 +223,7 @@ class GroupFeed:
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = [Partition(one.topic, one.partition) for one in partitions]
         self._claiming.lost(gone)
+        self.standing = "joining"
         self._forget(gone)
         log.warning("Partitions were lost", group=self._group, partitions=[str(one) for one in gone])
 

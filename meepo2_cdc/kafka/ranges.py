@@ -5,7 +5,7 @@ Messages of given ranges of offsets, each partition in its order; no consumer gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -83,6 +83,8 @@ class RangeFeed:
             )
         if is_final(error):
             raise KafkaException(error)
+
+    standing: Literal["reading"] = "reading"
 
     def end(self) -> None:
         """Reads no further."""

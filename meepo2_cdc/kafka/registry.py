@@ -29,6 +29,7 @@ _NO_ANSWER: tuple[type[Exception], ...] = (SchemaRegistryError, *_SILENT)
 
 
 _ANSWER_SECONDS = 10
+_NOT_FOUND = 404
 
 
 @lru_cache(8)
@@ -45,6 +46,19 @@ def header_of(url: str, subject: str, name: str) -> bytes:
     except _SILENT as error:
         raise _unreachable(url, error) from error
     return confluent_header(schema_id)
+
+
+def refusal(url: str, subject: str, name: str) -> str | None:
+    """Why the registry would not take the released schema `name` under the subject; None where it would."""
+    try:
+        fits = _client(url).test_compatibility(subject, Schema(schema_text(name), "AVRO"))
+    except SchemaRegistryError as error:
+        if error.http_status_code == _NOT_FOUND:  # nothing is under the subject yet
+            return None
+        return f"the registry cannot compare {name} with {subject}: {error.error_message}"
+    except _SILENT as error:
+        return f"the registry does not answer: {type(error).__name__}"
+    return None if fits else f"{subject} is not compatible with {name}"
 
 
 def is_reachable(url: str) -> bool:

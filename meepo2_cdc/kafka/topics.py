@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from meepo2_cdc.errors import ConfigError, KafkaUnavailable
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]")
-_RESERVED = ("checkpoints", "lock", "control")
+_RESERVED = ("checkpoints", "lock", "control", "rows")
 _NAME_LIMIT = 249  # org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH
 ADMIN_TIMEOUT_SECONDS = 30
 _AT_ONCE = 500
@@ -74,8 +74,32 @@ class TopicNames:
             and not name.endswith(".dead-letters")
         )
 
+    def row_topic(self, schema: str, table: str) -> str:
+        """The topic of a table's rows; raises ConfigError as `data_topic`."""
+        names = _ILLEGAL.sub("_", schema), _ILLEGAL.sub("_", table)
+        topic = f"{self._prefix}.rows.{names[0]}.{names[1]}"
+        owner = self._owner.setdefault(topic, (schema, table))
+        if owner != (schema, table) or len(topic) > _NAME_LIMIT:
+            raise ConfigError(
+                f"the rows of {schema}.{table} would go to the topic {topic!r}, which is "
+                + ("too long for Kafka" if len(topic) > _NAME_LIMIT else f"that of {'.'.join(owner)}"),
+                fix="Leave the table out of [[capture.rows]].",
+            )
+        return topic
+
+    def is_row_topic(self, name: str) -> bool:
+        """Whether a topic of the cluster can hold rows of this prefix."""
+        return name.startswith(f"{self._prefix}.rows.") and name != self.row_letters_topic
+
+    @property
+    def row_letters_topic(self) -> str:
+        return f"{self._prefix}.rows.dead-letters"
+
     def checkpoint_topic(self, source: str) -> str:
         return f"{self._prefix}.checkpoints.{source}"
+
+    def control_topic(self, source: str) -> str:
+        return f"{self._prefix}.control.{source}"
 
     def lock_topic(self, source: str) -> str:
         return f"{self._prefix}.lock.{source}"

@@ -124,6 +124,7 @@ class TransactionalWriter:
             raise self._failure(error, producer, topics, checkpoint, began) from error
         self._last = checkpoint
         metrics.COMMITS.inc()
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
         if slow:
             self._replace_producer()
 

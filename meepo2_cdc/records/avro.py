@@ -31,7 +31,7 @@ SchemaOfId = Callable[[int], Schema]
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 
-NAMES = ("table_action", "table_key", "checkpoint", "relay_checkpoint")
+NAMES = ("table_action", "table_key", "checkpoint", "relay_checkpoint", "row_change")
 """The records there are; each has its released versions in a folder of its own."""
 
 
@@ -52,6 +52,12 @@ def versions(name: str) -> list[int]:
     """The released versions of a record, oldest first."""
     folder = files("meepo2_cdc").joinpath("_schemas", name)
     return sorted(int(file.name[1:-5]) for file in folder.iterdir() if file.name.endswith(".avsc"))
+
+
+@cache
+def newest(name: str) -> int:
+    """The last released version of a record."""
+    return versions(name)[-1]
 
 
 def schema_text(name: str, version: int = 1) -> str:
@@ -78,11 +84,12 @@ def confluent_header(schema_id: int) -> bytes:
     return CONFLUENT + schema_id.to_bytes(4, "big")
 
 
-def encode(name: str, record: Any, header: bytes | None = None) -> bytes:
-    """A framed record; `header` is the single-object one unless given."""
+def encode(name: str, record: Any, header: bytes | None = None, *, version: int | None = None) -> bytes:
+    """A framed record, of the newest version unless one is given; `header` is the single-object one unless given."""
+    version = newest(name) if version is None else version
     out = io.BytesIO()
-    out.write(single_object_header(name) if header is None else header)
-    fastavro.schemaless_writer(out, schema(name), record)
+    out.write(single_object_header(name, version) if header is None else header)
+    fastavro.schemaless_writer(out, schema(name, version), record)
     return out.getvalue()
 
 
@@ -112,7 +119,7 @@ class Decoder:
 
     def __init__(self, name: str, schema_of_id: SchemaOfId | None = None) -> None:
         self._name = name
-        self._reader_schema = schema(name)
+        self._reader_schema = schema(name, newest(name))
         self._by_header = {single_object_header(name, n): self._or_the_same(schema(name, n)) for n in versions(name)}
         self._schema_of_id = schema_of_id
 

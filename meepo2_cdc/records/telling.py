@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from meepo2_cdc.records.row_change import Image, RowChange, Value
 from meepo2_cdc.records.table_action import KeyPart, TableAction
 
 Pk = KeyPart | tuple[KeyPart, ...]
@@ -50,9 +51,9 @@ def as_topic_and_json(record: TableAction, *, qualified: bool = False) -> str:
 
 
 def json_fields(record: TableAction) -> dict[str, Any]:
-    """The record's fields as JSON has them; bytes in a key are {"base64": ...}, times ISO 8601 in UTC."""
+    """The record's fields as JSON has them; bytes are {"base64": ...}, times ISO 8601 in UTC."""
     source = record.source
-    return {
+    fields: dict[str, Any] = {
         "action": record.action.value,
         "schema": record.schema,
         "table": record.table,
@@ -68,6 +69,22 @@ def json_fields(record: TableAction) -> dict[str, Any]:
             "row": source.row,
         },
     }
+    if isinstance(record, RowChange):
+        fields |= {
+            "left_out": record.left_out,
+            "before": json_image(record.before),
+            "after": json_image(record.after),
+        }
+    return fields
+
+
+def json_image(image: Image | None) -> dict[str, Any] | None:
+    """The values of a row, as those of a key."""
+    return None if image is None else {name: json_value(value) for name, value in image.items()}
+
+
+def json_value(value: Value) -> Any:
+    return None if value is None else json_key_part(value)
 
 
 def json_key_part(part: KeyPart) -> Any:

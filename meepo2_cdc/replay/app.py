@@ -21,6 +21,7 @@ import structlog
 from meepo2_cdc.config import load
 from meepo2_cdc.config_sources import Given
 from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.observe import traces
 from meepo2_cdc.observe.foreground import in_foreground
 from meepo2_cdc.records import Action, KeyPart, TableAction
 from meepo2_cdc.replay.build import Counting, dead_letters, decoder, group_feed, require_wanted, runner, set_aside_in
@@ -129,9 +130,12 @@ class App:
             self._stopped.clear()
 
     def _run(self, running: Runner) -> None:
+        from meepo2_cdc.replay.watching import RunSubject
+
+        traces.set_up(self.group)
         settings = self._settings
         if threading.current_thread() is threading.main_thread():
-            in_foreground(running.run, running.stop, settings.run.metrics_port, "run.metrics_port")
+            in_foreground(running.run, running.stop, settings.run, lambda: RunSubject(settings, self.group, running))
         else:
             running.run()
 

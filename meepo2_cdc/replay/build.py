@@ -18,7 +18,7 @@ from meepo2_cdc.kafka.ranges import RangeFeed
 from meepo2_cdc.kafka.registry import schema_of_id
 from meepo2_cdc.kafka.topics import TopicNames
 from meepo2_cdc.records import TableAction
-from meepo2_cdc.records.avro import ActionDecoder
+from meepo2_cdc.records.row_avro import ChangeDecoder
 from meepo2_cdc.replay.connectors import Chosen
 from meepo2_cdc.replay.feeds import ListFeed
 from meepo2_cdc.replay.lanes import Retries, Route, SetsAside
@@ -38,7 +38,7 @@ def collect_seldom() -> None:
 def connector_runner(chosen: Chosen) -> Runner:
     """Reads as a member of the connector's group, until it is stopped."""
     collect_seldom()
-    feed = group_feed(chosen.settings, chosen.group)
+    feed = group_feed(chosen.settings, chosen.group, rows=chosen.rows)
     return runner(chosen.settings, feed, [connector_route(chosen)], set_aside(chosen), decoder(chosen.settings))
 
 
@@ -81,8 +81,8 @@ def connector_wants(chosen: Chosen) -> Callable[[TableAction], bool]:
     return lambda record: record.action in actions and passes(record.schema, record.table)
 
 
-def group_feed(settings: Settings, group: str) -> GroupFeed:
-    """A member of the group, for the topics that can hold the tables."""
+def group_feed(settings: Settings, group: str, *, rows: bool = False) -> GroupFeed:
+    """A member of the group, for the topics that can hold the tables; with `rows`, for those of their rows too."""
     admin = connect(settings.kafka)
     template = settings.topics.template
     names = TopicNames(settings.prefix, template)
@@ -90,7 +90,9 @@ def group_feed(settings: Settings, group: str) -> GroupFeed:
 
     def topics() -> list[str]:
         there = admin.list_topics(timeout=TOPICS_SECONDS).topics
-        return topics_of(filter(names.is_data_topic, there), globs, template.replace("{prefix}", settings.prefix))
+        data = topics_of(filter(names.is_data_topic, there), globs, template.replace("{prefix}", settings.prefix))
+        of_rows = filter(names.is_row_topic, there) if rows else ()
+        return data + topics_of(of_rows, globs, f"{settings.prefix}.rows.{{schema}}.{{table}}")
 
     if settings.run.start == "latest":
         begin_at_ends(admin, group, topics())
@@ -99,7 +101,7 @@ def group_feed(settings: Settings, group: str) -> GroupFeed:
 
 def decoder(settings: Settings) -> Callable[[bytes], TableAction]:
     registry = settings.schema_registry_url
-    return ActionDecoder(schema_of_id(registry) if registry else None).action
+    return ChangeDecoder(schema_of_id(registry) if registry else None).action
 
 
 def set_aside(chosen: Chosen) -> SetsAside:

@@ -16,7 +16,7 @@ from typing import Any
 
 from meepo2_cdc.config import CONNECTORS, Given, Settings, load_with
 from meepo2_cdc.errors import ConfigError
-from meepo2_cdc.replay.sink import AnyConnector, Connector, ConnectorSettings, Context, Sink
+from meepo2_cdc.replay.sink import AnyConnector, Connector, ConnectorSettings, Context, Replica, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,27 @@ class Chosen:
     own: ConnectorSettings
 
     def sink(self) -> Sink:
-        return self.connector.sink(self.own, Context(self.settings.prefix, self._source_rows))
+        return self.connector.sink(self.own, self._context)
 
-    def _source_rows(self) -> Any:
+    def replica(self) -> Replica:
+        """Raises ConfigError for a connector whose target cannot be compared."""
+        if self.connector.replica is None:
+            raise ConfigError(f"what {self.name} delivers is not kept where it could be compared with the source")
+        return self.connector.replica(self.own, self._context)
+
+    @property
+    def _context(self) -> Context:
+        return Context(self.settings.prefix, self.source_rows)
+
+    def source_rows(self) -> Any:
         from meepo2_cdc.replay.rows import SourceRows
 
         return SourceRows.from_source(self.settings.source)
+
+    @property
+    def rows(self) -> bool:
+        """Whether it reads the topics of rows too."""
+        return self.connector.rows(self.own)
 
     @property
     def group(self) -> str:
@@ -54,15 +69,20 @@ class Installed:
 
 def choose(name: str, flags: Iterable[Given] = (), config: Path | None = None) -> Chosen:
     """The connector of that name; raises ConfigError where there is none, where it lacks something or is not set up."""
+    known, connector = named(name)
+    settings, own = load_with(known, connector.settings, flags, config)
+    return Chosen(known, connector, settings, own)
+
+
+def named(name: str) -> tuple[str, AnyConnector]:
+    """The connector, and its name as settings have it; raises ConfigError where it is not installed."""
     found = {one.name: one for one in entry_points(group=CONNECTORS)}
     known = name.replace("-", "_")
     if known not in found:
         near = get_close_matches(known, found, n=1)
         there = f"did you mean {near[0]}?" if near else f"installed are {', '.join(sorted(found)) or 'none'}"
         raise ConfigError(f"there is no connector {name!r}; {there}")
-    connector = _loaded(found[known])
-    settings, own = load_with(known, connector.settings, flags, config)
-    return Chosen(known, connector, settings, own)
+    return known, _loaded(found[known])
 
 
 def installed() -> list[Installed]:

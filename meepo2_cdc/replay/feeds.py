@@ -5,6 +5,7 @@ Messages that are at hand already: dead letters that are applied again, and what
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from meepo2_cdc.kafka.message import Message
 from meepo2_cdc.kafka.offsets import Partition
@@ -21,6 +22,8 @@ class ListFeed:
     def put(self, message: Message) -> None:
         """One more, before it is opened."""
         self._left.append(message)
+
+    standing: Literal["reading"] = "reading"
 
     @property
     def ended(self) -> bool:

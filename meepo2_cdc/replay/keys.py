@@ -57,6 +57,15 @@ def key_parts(table: Table, row: Mapping[str, Any]) -> Key:
     return tuple(key_part(column, row[column.name]) for column in table.primary_key.columns)
 
 
+def key_maker(table: Table) -> Callable[[Mapping[str, Any]], Key]:
+    """`key_parts` for many rows of one table."""
+    columns = [(column.name, _part(column.type)) for column in table.primary_key.columns]
+    if len(columns) == 1:
+        ((name, part),) = columns
+        return lambda row: (part(row[name]),)
+    return lambda row: tuple([part(row[name]) for name, part in columns])
+
+
 def key_part(column: Column[Any], value: Any) -> KeyPart:
     """One column's value as a part of a key."""
     return _part(column.type)(value)

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from meepo2_cdc.kafka.message import Message
-from meepo2_cdc.observe import metrics
+from meepo2_cdc.observe import metrics, traces
 from meepo2_cdc.records import KeyPart, TableAction
 from meepo2_cdc.replay.progress import Delivery
 from meepo2_cdc.replay.sink import Rejected, Sink, TryAgain
@@ -107,6 +107,7 @@ class Lane(threading.Thread):
         self._dead = metrics.DEAD_LETTERS.labels(route.name)
         self.waiting = False
         """Whether the target as a whole is away."""
+        self.applying_since: float | None = None
 
     def send(self, deliveries: list[Delivery]) -> None:
         """Takes them over; `idle` is False until each was applied, parked or set aside."""
@@ -211,8 +212,12 @@ class Lane(threading.Thread):
         return []
 
     def _apply(self, batch: list[TableAction]) -> None:
-        start = time.monotonic()
-        self._route.sink.apply(batch)
+        self.applying_since = start = time.monotonic()
+        try:
+            with traces.apply(self._route.name, batch):
+                self._route.sink.apply(batch)
+        finally:
+            self.applying_since = None
         self._seconds.observe(time.monotonic() - start)
         self._applied.inc(len(batch))
 

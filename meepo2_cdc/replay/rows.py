@@ -11,17 +11,19 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pymysql.converters
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, Table, event, exc
 
 from meepo2_cdc.config import SourceSettings
-from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.errors import ConfigError, Error
 from meepo2_cdc.records import KeyPart
+from meepo2_cdc.records.position import LogPosition
 from meepo2_cdc.replay.keys import Bound, KeyMismatch
 from meepo2_cdc.replay.sink import TryAgain
+from meepo2_cdc.replay.source_ranges import Place, place_behind, rows_behind
 from meepo2_cdc.replay.source_tables import MYSQL_TYPES, Query, SourceTable, definition, source_table
 from meepo2_cdc.replay.sql_errors import has_no_common_characters, is_outdated, translating
 from meepo2_cdc.source_address import tls_arguments
@@ -44,6 +46,14 @@ _SESSION = (
     f"SET SESSION sql_mode = '', time_zone = '+00:00', lock_wait_timeout = {LOCK_WAIT_SECONDS}"
     " /*M!100303 , in_predicate_conversion_threshold = 0 */"
 )
+
+
+class LogEnd(NamedTuple):
+    """The end of a server's log, as a place in its files and as a set of global ids, which may be empty."""
+
+    flavor: str
+    at: LogPosition
+    gtids: str
 
 
 class SourceRows:
@@ -146,6 +156,47 @@ class SourceRows:
         """
         return self._answer(schema, table, None, lambda _, known: known.table)
 
+    # -- whole tables, of MySQL and MariaDB
+
+    def tables(self) -> dict[tuple[str, str], int]:
+        """Schema and name of every table that there is, views and the like aside; about how many rows it has."""
+        with translating(self._name), self._engine.connect() as connection:
+            found = connection.exec_driver_sql(_TABLES)
+            return {(str(schema), str(name)): int(rows or 0) for schema, name, rows in found}
+
+    def log_end(self) -> LogEnd:
+        """How far the server's log is; raises ConfigError for an account without REPLICATION CLIENT."""
+        with translating(self._name), self._engine.connect() as connection:
+            is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+            file, size = connection.exec_driver_sql("SHOW BINARY LOGS").fetchall()[-1][:2]
+            variable = "gtid_binlog_pos" if is_mariadb else "gtid_executed"
+            gtids = connection.exec_driver_sql(f"SELECT @@GLOBAL.{variable}").scalar_one()
+            return LogEnd("mariadb" if is_mariadb else "mysql", LogPosition(str(file), int(size)), str(gtids))
+
+    def behind(self, schema: str, table: str, place: Place | None, limit: int) -> tuple[list[Row], Place | None]:
+        """
+        The next rows by the key's order, of those behind a place; the first ones where that is None.
+
+        With the place of the last of them, None when there were none, or there is no such table, or it has no key.
+        Raises Error where the key is another than that of the place.
+        """
+        nothing: tuple[list[Row], Place | None] = [], None
+        return self._answer(
+            schema, table, nothing,
+            lambda connection, known: (
+                rows_behind(connection, known, place, limit) if _has_key(known, place) else nothing
+            ),
+        )  # fmt: skip
+
+    def skip(self, schema: str, table: str, place: Place | None, rows: int) -> Place | None:
+        """The place so many rows behind another one, without reading them; None where there are fewer."""
+        return self._answer(
+            schema, table, None,
+            lambda connection, known: (
+                place_behind(connection, known, place, rows) if _has_key(known, place) else None
+            ),
+        )  # fmt: skip
+
     def close(self) -> None:
         """Close the connections.  Afterwards the object must not be used."""
         self._engine.dispose()
@@ -184,6 +235,22 @@ class SourceRows:
         while batch := dict(islice(asked, self._batch_keys)):
             found |= _found(connection, known, query, batch)
         return found
+
+
+_TABLES = (
+    "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES"
+    " WHERE TABLE_TYPE = 'BASE TABLE' ORDER BY 1, 2"
+)
+
+
+def _has_key(known: SourceTable, place: Place | None) -> bool:
+    if place is not None and place.key != known.key.names:
+        raise Error(
+            f"the key of {known.table.fullname} was ({', '.join(place.key)}) and is ({', '.join(known.key.names)}) now:"
+            " it was altered while its rows were read",
+            fix="Begin again with this table.",
+        )
+    return bool(known.key.names)
 
 
 def _bound(known: SourceTable, pks: Sequence[Key]) -> Asked:

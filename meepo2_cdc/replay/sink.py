@@ -7,13 +7,13 @@ but `meepo2_cdc.replay.rows` where it needs the rows of the source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from meepo2_cdc.records import TableAction
+from meepo2_cdc.records import KeyPart, TableAction
 
 if TYPE_CHECKING:
     from meepo2_cdc.replay.rows import SourceRows
@@ -97,6 +97,51 @@ class Context:
     """Opens a reader of the source's rows, by [source]; raises ConfigError where that is not set."""
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a target differs from what its connector would write of a row now; `about` never holds a value of a row."""
+
+    kind: Literal["missing", "extra", "different"]
+    about: str = ""
+
+
+class Replica(Protocol):
+    """
+    What a target has of the source's rows, for `meepo2-cdc verify`.  `open` once, `close` once.
+
+    In between any number of threads call the others.
+    Reads, and never writes.  Any call may raise what those of a Sink may, but for Rejected.
+    """
+
+    def open(self) -> None:
+        """Connect; ConfigError too where the settings leave nothing that could be compared."""
+
+    def place(self, schema: str, table: str) -> str:
+        """
+        Where the target has the table's rows, by a name; asks nobody.
+
+        Of two tables with one place, nobody can tell whose row is whose.
+        """
+
+    def left_out(self, schema: str, table: str) -> str:
+        """Why the target has nothing of this table on purpose; empty where it is to have its rows."""
+
+    def differing(
+        self, schema: str, table: str, rows: Mapping[tuple[KeyPart, ...], Mapping[str, Any] | None]
+    ) -> Mapping[tuple[KeyPart, ...], Difference]:
+        """
+        Those of the rows that the target does not have as they are; None is a row that the source has not.
+
+        At most some thousand at once.  What the connector leaves out on purpose is no difference.
+        """
+
+    def keys(self, schema: str, table: str) -> Iterator[Sequence[tuple[KeyPart, ...]]]:
+        """The keys of all rows that the target has, some at a time, in any order; of none where it keeps no rows."""
+
+    def close(self) -> None:
+        """Let go of what `open` took."""
+
+
 S = TypeVar("S", bound=ConnectorSettings)
 
 
@@ -114,6 +159,11 @@ class Connector(Generic[S]):
     state of now, wrong where it tells of each change."""
     actions: Sequence[str] = ("write", "update", "delete", "truncate")
     """The actions that it wants to hear of."""
+    rows: Callable[[S], bool] = lambda own: False
+    """Whether it reads the topics of rows too, where each record is a RowChange."""
+    replica: Callable[[S, Context], Replica] | None = None
+    """What its target has, to be compared with the source; None where a target cannot be asked.  Connects to nothing
+    yet."""
 
 
 AnyConnector = Connector[Any]

@@ -147,7 +147,7 @@ def _mysql_query(quote: Callable[[str], str], table: Table, columns: Sequence[Co
     no order.  A key of several columns is compared with OR and AND, since MariaDB does not find all rows for
     (a, b) IN ((...), (...)) where a text is of another character set than the connection.
     """
-    read = ", ".join(_without_loss(column.type, quote(column.name)) for column in columns)
+    read = ", ".join(without_loss(column.type, quote(column.name)) for column in columns)
     begin = f"SELECT {read} FROM {quote(str(table.schema))}.{quote(table.name)} WHERE "  # noqa: S608  quoted names only
     key = [quote(column.name) for column in table.primary_key.columns]
     one = f"({' AND '.join(f'{name} = %s' for name in key)})"
@@ -159,8 +159,12 @@ def _mysql_query(quote: Callable[[str], str], table: Table, columns: Sequence[Co
     return Query(tuple(column.name for column in columns), ask)
 
 
-def _without_loss(kind: sql.TypeEngine[Any], name: str) -> str:
-    """MySQL shows six digits of a FLOAT; PyMySQL takes a VECTOR for text; the bits of a BIT make a number."""
+def without_loss(kind: sql.TypeEngine[Any], name: str) -> str:
+    """
+    A column as it is read, by its quoted name.
+
+    MySQL shows six digits of a FLOAT; PyMySQL takes a VECTOR for text; the bits of a BIT make a number.
+    """
     if isinstance(kind, mysql.FLOAT):
         return f"{name} + 0e0"
     if isinstance(kind, mysql.BIT):

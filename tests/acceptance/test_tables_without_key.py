@@ -35,7 +35,7 @@ def test_a_table_without_key_is_warned_of_once_and_counted(scene: Scene) -> None
     until(counted, counter)
     ended = capture.stop()
     assert scene.changes() == [("write", (1,))]
-    warnings = [line for line in ended.err.splitlines() if f"{scene.database}.bare" in line]
+    warnings = [line for line in ended.err.splitlines() if f"{scene.database}.bare" in line and "warning" in line]
     assert len(warnings) == 1, ended.err
     assert "no primary key" in warnings[0]
 

@@ -214,7 +214,8 @@ def test_a_replay_that_makes_no_sense_is_refused_before_anything_is_asked_of_kaf
 def test_schemas_are_shown_as_released():
     """Other languages generate code from them, byte for byte."""
     assert run("schemas", "show", "table_action", "--version", "1").stdout == schema_text("table_action")
-    assert run("schemas", "show", "checkpoint").stdout == schema_text("checkpoint")
+    assert run("schemas", "show", "checkpoint").stdout == schema_text("checkpoint", 2)
+    assert run("schemas", "show", "checkpoint", "--version", "1").stdout == schema_text("checkpoint", 1)
     listed = run("schemas", "list").stdout
     assert "table_key" in listed
     assert "c3 01" in listed

@@ -157,20 +157,20 @@ def test_a_changed_key_is_a_delete_and_a_write():
     """A replica that only hears the new key keeps the old row for ever."""
     desk = Desk(tombstones=True)
     desk.add(Action.UPDATE, table(), [(1,), (2,), (3,), (3,)], transaction())
-    messages, actions = desk.encoder.take()
+    messages, counts = desk.encoder.take()
     assert messages == desk.expected
-    assert actions == {Action.WRITE: 1, Action.UPDATE: 1, Action.DELETE: 1, Action.TRUNCATE: 0}
+    assert counts["shop.orders"] == {Action.WRITE: 1, Action.UPDATE: 1, Action.DELETE: 1, Action.TRUNCATE: 0}
 
 
 def test_with_compaction_a_delete_is_followed_by_its_tombstone():
     """Without it a compacted topic keeps the delete for ever; before it, the delete would be compacted away unread."""
     desk = Desk(tombstones=True)
     desk.add(Action.DELETE, table(), [(1,), (2,)], transaction())
-    messages, actions = desk.encoder.take()
+    messages, counts = desk.encoder.take()
     values = [value is None for value, _, _, _ in messages["x.shop.orders"]]
     assert values == [False, True, False, True]
     assert messages == desk.expected
-    assert actions[Action.DELETE] == 2
+    assert counts["shop.orders"][Action.DELETE] == 2
 
 
 def test_a_truncate_goes_to_every_partition_with_a_seq_of_its_own():
@@ -201,9 +201,21 @@ def test_what_was_taken_does_not_come_again():
     assert desk.encoder.bytes > 0
     desk.check()
     assert (desk.encoder.rows, desk.encoder.bytes) == (0, 0)
-    assert desk.encoder.take() == ({}, dict.fromkeys(Action, 0))
+    assert desk.encoder.take() == ({}, {})
     desk.add(Action.WRITE, table(), [(3,)], transaction())
     desk.check()
+
+
+def test_records_are_counted_by_table_and_action():
+    """The operator asks which table is so busy; a count that is off by a table sends him to the wrong one."""
+    desk = Desk()
+    desk.add(Action.WRITE, table(), [(1,), (2,)], transaction())
+    desk.add(Action.DELETE, table("shop", "items"), [(1,)], transaction())
+    desk.add(Action.WRITE, table(), [(3,)], transaction())
+    desk.encoder.add_truncate(Truncate("shop", "items", transaction()))
+    _, counts = desk.encoder.take()
+    found = {name: {action: n for action, n in actions.items() if n} for name, actions in counts.items()}
+    assert found == {"shop.orders": {Action.WRITE: 3}, "shop.items": {Action.DELETE: 1, Action.TRUNCATE: 3}}
 
 
 def test_a_topic_is_opened_once_a_table_however_many_layouts_it_has():

@@ -52,7 +52,12 @@ class ServerCatalog:
                 with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
                     cursor.execute(query, values)
                     return list(cursor.fetchall())
-            except (pymysql.err.OperationalError, pymysql.err.InternalError, pymysql.err.InterfaceError, OSError) as error:
+            except (
+                pymysql.err.OperationalError,
+                pymysql.err.InternalError,
+                pymysql.err.InterfaceError,
+                OSError,
+            ) as error:
                 self._connection = None
                 if last:
                     raise translated(error, "the source") from error

@@ -16,6 +16,7 @@ import structlog
 
 from meepo2_cdc.capture.binlog import compressed, row_events, savepoints
 from meepo2_cdc.capture.binlog import events as ev
+from meepo2_cdc.capture.binlog.full_rows import Payloads
 from meepo2_cdc.capture.binlog.lost_tables import warn_of_lost
 from meepo2_cdc.capture.binlog.place import LogPlace
 from meepo2_cdc.capture.binlog.stream import Event, EventStream
@@ -50,7 +51,8 @@ class ChangeReader:
     Reads changes from streams, one after the other when the connection is made anew.
 
     `position` is what is done, and `reading` where a new stream must begin; both are true whenever a change has been
-    taken and the next was not yet asked for.
+    taken and the next was not yet asked for.  `on_definition` hears of each statement that may have changed a table, by
+    its default schema and its text.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class ChangeReader:
         since: Since,
         learn_gtids: bool,
         skip_unreadable: bool,
+        payloads: Payloads | None = None,
     ) -> None:
         self._place = LogPlace(position, learns=learn_gtids)
         self._skip_gtid, self._skip_rows = position.gtid, position.rows_done
@@ -72,8 +75,9 @@ class ChangeReader:
         self._xa = XaTransactions(self)
         self._uuids: dict[bytes, str] = {}
         self._unreadable = Unreadable(self._where, skip=skip_unreadable)
-        self._row_events = row_events.RowEvents(tables, catalog, self._unreadable)
+        self._row_events = row_events.RowEvents(tables, catalog, self._unreadable, payloads)
         self.committed_us: int | None = None
+        self.on_definition: Callable[[str, str], None] = lambda schema, statement: None
         self._handlers: dict[int, Callable[[Event], Iterable[Change]]] = {
             ev.GTID: self._on_gtid,
             ev.ANONYMOUS_GTID: self._on_anonymous_gtid,
@@ -114,6 +118,24 @@ class ChangeReader:
         rows_done = max(transaction.rows, self._skip_rows)
         gtid = transaction.gtid if rows_done else None
         return Position(transaction.file, transaction.position, gtids, gtid, rows_done)
+
+    @property
+    def boundary(self) -> Position | None:
+        """
+        Where reading stands between two transactions, all before it given out, and what is executed there; None within
+        one, and while what is published is read again.
+        """
+        place = self._place
+        if self._transaction is not None or self._skip_rows or not place.file or not self._is_past_published():
+            return None
+        return Position(place.file, place.offset, place.executed())
+
+    def _is_past_published(self) -> bool:
+        since = self._since
+        if since is None or since == Since():
+            return True
+        published, done = since.published, self._place.gtids
+        return published is not None and done is not None and published.gtids == done
 
     def has_reached(self, end: LogPosition) -> bool:
         """Whether all before `end` is done.  Cheap: asked once a transaction."""
@@ -287,6 +309,7 @@ class ChangeReader:
             self.refuse(event, f"a statement as text, {words[0]} ... (binlog_format was not ROW in that session)")
         partitioned = ev.table_of_partition_change(schema, statement)
         truncated = ev.truncated_table(schema, statement) or partitioned
+        self.on_definition(schema, statement)
         if truncated is None:
             self._row_events.definitions_changed(event, schema, statement, transaction.here_us)
         elif transaction.wanted and self._tables.passes(*truncated):

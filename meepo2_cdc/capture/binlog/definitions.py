@@ -87,7 +87,7 @@ class Definitions:
         found = self._known.get(names)
         if found is not None:
             return found
-        found = self._read(*names)
+        found = self.read(*names)
         if found is None:
             self._refuse_if_hidden(table)
             raise TableGone(
@@ -126,7 +126,7 @@ class Definitions:
         Whether the statement that made the definition has been read: then the event was written behind it, although
         its time, which is that of its statement's beginning, may be earlier.
         """
-        return any(ended_s > made_s and _may_name(text, schema, names) for text, schema, ended_s in self._changes)
+        return any(ended_s > made_s and may_name(text, schema, names) for text, schema, ended_s in self._changes)
 
     def changed(self, schema: str, statement: str, began_s: int, ended_s: float) -> None:
         """
@@ -136,7 +136,7 @@ class Definitions:
         """
         text = statement.lower()
         self._changes.append((text, schema, ended_s))
-        for names in [names for names in self._known if _may_name(text, schema, names)]:
+        for names in [names for names in self._known if may_name(text, schema, names)]:
             known = self._known.pop(names)
             made_since = known.made_s >= began_s or _RENAME.search(text)  # MySQL does not date a renaming
             if self._assume_present:
@@ -148,7 +148,7 @@ class Definitions:
                     fix=METADATA_FIX,
                 )
 
-    def _read(self, schema: str, table: str) -> Definition | None:
+    def read(self, schema: str, table: str) -> Definition | None:
         """Read again where the table was changed meanwhile."""
         before = self._times(schema, table)
         while before is not None:
@@ -219,7 +219,7 @@ def _changes(text: str, schema: str, names: tuple[str, str]) -> bool:
     return _names(own, schema, names)
 
 
-def _may_name(text: str, schema: str, names: tuple[str, str]) -> bool:
+def may_name(text: str, schema: str, names: tuple[str, str]) -> bool:
     """
     Whether a statement, in small letters, may be about a table.  A name that is not ASCII always may: statements are
     logged in the character set of their session.

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 
 from meepo2_cdc.capture.binlog import types as t
+from meepo2_cdc.capture.binlog.column_compression import uncompressed
+from meepo2_cdc.capture.binlog.json_values import json_text
 from meepo2_cdc.errors import UnreadableData
 from meepo2_cdc.records import wire
 
@@ -61,6 +63,23 @@ def part_decoder(column: t.Column, key: KeyColumn, text: Callable[[str], TextDec
     return make(meta)
 
 
+def value_decoder(column: t.Column, described: KeyColumn, text: Callable[[str], TextDecoder]) -> PartDecoder:
+    """The same for any column of a row, however long: JSON, geometries and vectors too, which no key has."""
+    kind = column.type
+    if kind == t.JSON:
+        return lambda raw: wire.string_part(json_text(raw))
+    if kind in (t.GEOMETRY, t.VECTOR):
+        return wire.bytes_part
+    if kind not in t.CHARACTER | t.BLOBS:
+        return part_decoder(column, described, text)
+    decode = _characters(column, described, text)
+    if described.charset in _UTF8 and described.native is None:
+        decode = partial(_utf8_value, _codec(described.charset))
+    if kind in (t.BLOB_COMPRESSED, t.VARCHAR_COMPRESSED):
+        return lambda raw: decode(uncompressed(raw))
+    return decode
+
+
 _INTEGER_BYTES = {t.TINY: 1, t.SHORT: 2, t.INT24: 3, t.LONG: 4, t.LONGLONG: 8}
 
 
@@ -76,10 +95,27 @@ def _characters(column: t.Column, key: KeyColumn, text: Callable[[str], TextDeco
         # CHAR-like columns lose their trailing zeros on the way; the declared width brings them back
         width = column.meta if column.type == t.STRING else 0
         return lambda raw: wire.bytes_part(raw.ljust(width, b"\0"))
-    if key.charset in ("utf8mb4", "utf8mb3", "utf8", "ascii"):
-        return partial(_utf8, "ascii" if key.charset == "ascii" else "utf-8")
+    if key.charset in _UTF8:
+        return partial(_utf8, _codec(key.charset))
     decode = text(key.charset)
     return lambda raw: wire.string_part(decode(raw))
+
+
+_UTF8 = ("utf8mb4", "utf8mb3", "utf8", "ascii")
+
+
+def _codec(charset: str | None) -> str:
+    return "ascii" if charset == "ascii" else "utf-8"
+
+
+def _utf8_value(codec: str, raw: bytes) -> bytes:
+    """As `_utf8`; what a row holds is never quoted."""
+    if not raw.isascii():
+        try:
+            raw.decode(codec)
+        except UnicodeDecodeError:
+            raise UnreadableData("a column holds bytes that are no text in its character set") from None
+    return wire.utf8_part(raw)
 
 
 def _utf8(codec: str, raw: bytes) -> bytes:

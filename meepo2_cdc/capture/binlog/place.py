@@ -30,6 +30,11 @@ class LogPlace:
     def copy_of_gtids(self) -> GtidSet | None:
         return None if self.gtids is None else self.gtids.copy()
 
+    def executed(self) -> GtidSet | None:
+        """What is done here, where that is known: from a file's beginning, before its first transaction, too."""
+        found = self.told if self.gtids is None else self.gtids
+        return None if found is None else found.copy()
+
     def has_reached(self, end: LogPosition) -> bool:
         if not self.file:
             return False
@@ -46,9 +51,9 @@ class LogPlace:
         return found if found >= self.offset or not self.offset >> 31 else found + (1 << 32)
 
     def pass_over(self, event: Event) -> None:
-        """An event between transactions."""
+        """An event between transactions.  Those that a file begins with come again wherever in it a dump begins."""
         if event.end_position and not event.flags & ARTIFICIAL:
-            self.offset = self.unwrapped(event.end_position)
+            self.offset = max(self.offset, self.unwrapped(event.end_position))
 
     def rotate(self, event: Event) -> None:
         """To a file; the same name again is that of another file when it comes from another server."""

@@ -6,42 +6,56 @@ A check that fails stops the capture before it reads anything; an advice does no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
+import structlog
+
+from meepo2_cdc.capture.binlog.log_contents import what_the_log_has
 from meepo2_cdc.capture.binlog.server import SourceServer
+from meepo2_cdc.checks import Finding
 from meepo2_cdc.errors import ConfigError
 from meepo2_cdc.table_filter import TableFilter
 
+log = structlog.get_logger()
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, whether it will do, and what to run when it will not."""
-
-    name: str
-    found: str
-    passed: bool
-    advice: bool = False
-    fix: str = ""
+DAY_SECONDS = 86400.0
 
 
-def require(server: SourceServer, server_id: int, tables: TableFilter) -> list[Finding]:
+def require(
+    server: SourceServer, server_id: int, tables: TableFilter, whole_rows: bool = False,
+    downtime_seconds: float = DAY_SECONDS,
+) -> list[Finding]:  # fmt: skip
     """All findings; raises ConfigError that names those that failed."""
-    findings = inspect(server, server_id, tables)
+    findings = inspect(server, server_id, tables, whole_rows=whole_rows, downtime_seconds=downtime_seconds)
     failed = [one for one in findings if not one.passed and not one.advice]
     if failed:
-        others = len(findings) - len(failed)
+        names = ", ".join(one.name for one in failed)
+        others = f"Checked {len(findings)}: the other {len(findings) - len(failed)} passed."
         raise ConfigError(
             "; ".join(f"{server.address} has {one.found}" for one in failed),
-            fix="\n".join([*(one.fix for one in failed), f"Checked {len(findings)}: the other {others} passed."]),
+            fix="\n".join([*(one.fix for one in failed), f"{others}  (meepo2-cdc check --explain {names})"]),
         )
     return findings
 
 
-def inspect(server: SourceServer, server_id: int, tables: TableFilter) -> list[Finding]:
+def tell_advice(findings: Iterable[Finding]) -> None:
+    """In the log of what is started: one line for each that did not pass; a warning of what will end it."""
+    for one in findings:
+        if not one.passed:
+            tell = log.info if one.advice else log.warning
+            tell("A check did not pass", check=one.name, found=one.found, see=f"check --explain {one.name}")
+
+
+def inspect(
+    server: SourceServer, server_id: int, tables: TableFilter, whole_rows: bool = False,
+    downtime_seconds: float = DAY_SECONDS,
+) -> list[Finding]:  # fmt: skip
+    """`whole_rows`: rows are published beside their keys; `downtime_seconds`: how long the log must outlast."""
     return [
         *_log_settings(server),
+        *(_whole_rows(server) if whole_rows else ()),
         *_grants(server),
+        *what_the_log_has(server, downtime_seconds),
         _server_id(server, server_id),
         *_keys(server, tables),
         *_cascades(server, tables),
@@ -84,6 +98,35 @@ def _log_settings(server: SourceServer) -> Iterator[Finding]:
             advice=True,
             fix="Without GTIDs the checkpoint is a file and a position, and does not survive a failover.",
         )
+    yield Finding(
+        "visibility",
+        "changes are published when the engine has committed them"
+        if server.has_gtids
+        else "what is published cannot be compared with what the engine has committed, since there are no GTIDs",
+        server.has_gtids,
+        advice=True,
+        fix="A consumer that reads a row at once may get the old one.  With gtid_mode = ON it cannot.",
+    )
+
+
+_FOR_ROWS = {
+    "binlog_row_metadata": (("FULL",), "FULL"),
+    "binlog_row_image": (("FULL", "FULL_NODUP"), "FULL"),
+    "binlog_row_value_options": (("",), "''"),
+}
+
+
+def _whole_rows(server: SourceServer) -> Iterator[Finding]:
+    """What [[capture.rows]] needs: the log must have each row whole, with the names of its columns."""
+    values = server.variables(*_FOR_ROWS)
+    for name, (will_do, wanted) in _FOR_ROWS.items():
+        if name in values:
+            yield Finding(
+                f"rows-{name.removeprefix('binlog_').replace('_', '-')}",
+                f"{name}={values[name]}, and [[capture.rows]] publishes rows",
+                values[name].upper() in will_do,
+                fix=f"Run on the server:  {_set(server)} {name} = {wanted};   (open sessions keep the old value)",
+            )
 
 
 def _set(server: SourceServer) -> str:

@@ -11,6 +11,7 @@ import struct
 import structlog
 
 from meepo2_cdc.capture.binlog import events as ev
+from meepo2_cdc.capture.binlog.full_rows import Payload, Payloads
 from meepo2_cdc.capture.binlog.stream import Event
 from meepo2_cdc.capture.binlog.tables import Catalog, TableGone, TableLayout, columns_of, layout_of, lenenc, names_of
 from meepo2_cdc.capture.binlog.transactions import Rows, Transaction
@@ -47,10 +48,13 @@ _NO_ROWS_BYTES = 12
 class RowEvents:
     """Reads table maps and rows events; what cannot be read goes to `unreadable`."""
 
-    def __init__(self, tables: TableFilter, catalog: Catalog, unreadable: Unreadable) -> None:
+    def __init__(
+        self, tables: TableFilter, catalog: Catalog, unreadable: Unreadable, payloads: Payloads | None = None
+    ) -> None:
         self._tables = tables
         self._catalog = catalog
         self._unreadable = unreadable
+        self._payloads = payloads
         self._layouts: dict[int, TableLayout | None] = {}
         self._known: dict[bytes, TableLayout | None] = {}
         self._warned: set[str] = set()
@@ -100,7 +104,16 @@ class RowEvents:
         if not layout.key:
             layout.skipped = NO_KEY
             self._set_aside(layout, UnreadableData("it has no primary key"))
+        elif self._payloads is not None:
+            layout.payload = self._payload(event, layout, body, self._payloads)
         return layout
+
+    def _payload(self, event: Event, layout: TableLayout, body: bytes, payloads: Payloads) -> Payload | None:
+        try:
+            return payloads.of(layout, body)
+        except UnreadableData as error:
+            self._unreadable.note(event, error)
+            return Payload.unreadable(layout)
 
     def _set_aside(self, layout: TableLayout, why: UnreadableData) -> TableLayout:
         if layout.qualified_table not in self._warned:
@@ -127,14 +140,30 @@ class RowEvents:
             self._unreadable.note(event, UnreadableData("the log holds rows outside of any transaction"))
             return None
         if layout.skipped is not None:
-            metrics.ROWS_EVENTS_SKIPPED.labels(layout.qualified_table, layout.skipped).inc()
+            metrics.ROWS_EVENTS_SKIPPED.labels(metrics.TABLES.of(layout.qualified_table), layout.skipped).inc()
             return None if layout.skipped in _NEVER_COUNTED else self._counted(event, layout, transaction, resuming)
         try:
             keys = _keys(event, layout)
         except UnreadableData as error:
             self._unreadable.note(event, UnreadableData(f"{error.found}, of {layout.qualified_table}", fix=error.fix))
             return self._counted(event, layout.without_key("unreadable"), transaction, resuming=False)
-        return Rows(layout, KINDS[event.kind][0], keys, transaction, transaction.rows) if keys else None
+        images = None if layout.payload is None else self._images(event, layout, keys)
+        return Rows(layout, KINDS[event.kind][0], keys, transaction, transaction.rows, images) if keys else None
+
+    def _images(self, event: Event, layout: TableLayout, keys: list[bytes]) -> list[bytes]:
+        """The whole rows; none where they cannot be read, and the policy is to go on with their keys."""
+        if layout.payload.is_unreadable:
+            return []
+        try:
+            images = _images(event, layout.payload)
+        except UnreadableData as error:
+            self._unreadable.note(event, _unpublished(layout, error))
+            return []
+        try:
+            layout.payload.refuse_oversize(KINDS[event.kind][0], keys, images)
+        except UnreadableData as error:
+            self._unreadable.stop(event, _unpublished(layout, error))
+        return images
 
     def _counted(self, event: Event, layout: TableLayout, transaction: Transaction, resuming: bool) -> Rows | None:
         """
@@ -164,6 +193,22 @@ def _keys(event: Event, layout: TableLayout) -> list[bytes]:
     size = (columns + 7) // 8 * images
     walker = layout.walker(buf[at : at + size], images, partial_json=event.kind == ev.PARTIAL_UPDATE_ROWS)
     return walker.keys(buf, at + size, event.end)
+
+
+def _images(event: Event, payload: Payload) -> list[bytes]:
+    """As `_keys`, the whole rows."""
+    _, images, has_extra = KINDS[event.kind]
+    buf, at = event.buf, event.start + 8
+    if has_extra:
+        at += _u2(buf, at)[0]
+    columns, at = lenenc(buf, at)
+    behind = at + (columns + 7) // 8 * images
+    partial = event.kind == ev.PARTIAL_UPDATE_ROWS
+    return payload.images(buf[at:behind], images, buf, behind, event.end, partial=partial)
+
+
+def _unpublished(layout: TableLayout, error: UnreadableData) -> UnreadableData:
+    return UnreadableData(f"the rows of {layout.qualified_table} cannot be published: {error.found}", fix=error.fix)
 
 
 def _without_key(body: bytes, schema: str, table: str, why: str) -> TableLayout:

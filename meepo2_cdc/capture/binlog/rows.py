@@ -159,7 +159,7 @@ class _Source:
         if image.partial_json:
             # options; if the lowest bit is set, a bitmap over the table's JSON columns (rows_event.h, Rows_event)
             json_columns = sum(column.type == t.JSON for column in self._columns)
-            self._line(f"p += {1 + (json_columns + 7) // 8} if buf[p] & 1 else 1")
+            self._partial_json((json_columns + 7) // 8)
         self._line("nulls = buf[p]" if size == 1 else f"nulls = from_bytes(buf[p:p + {size}], 'little')")
         if len(image.patterns) > _PATTERNS_LIMIT:
             self._any_path(image)
@@ -174,6 +174,9 @@ class _Source:
             self._depth += 1
         self._line(f"raise Unseen({number}, nulls, row)")
         self._depth -= bool(image.patterns)
+
+    def _partial_json(self, bitmap_bytes: int) -> None:
+        self._line(f"p += {1 + bitmap_bytes} if buf[p] & 1 else 1")
 
     def _straight_path(self, image: Image, nulls: int) -> None:
         """Steps over a run of columns of fixed size by one addition: `skip` is what is owed to p."""
@@ -193,7 +196,10 @@ class _Source:
             self._line(f"p += {skip}")
             self._depth -= 1
             if index in self._slot:
-                self._line(f"else: raise ValueError('null in key column {index + 1}')")
+                self._line(f"else: {self._on_null(index)}")
+
+    def _on_null(self, index: int) -> str:
+        return f"raise ValueError('null in key column {index + 1}')"
 
     def _column(self, index: int, skip: int) -> int:
         """Takes or passes one column that begins at p + skip; returns what is owed to p behind it."""

@@ -16,6 +16,7 @@ from meepo2_cdc.errors import ConfigError, Error
 from meepo2_cdc.records.position import LogPosition
 
 _NO_PRIVILEGE = (1227, 1044, 1045, 1142)
+_DAY_SECONDS = 86400.0
 
 
 class SourceServer:
@@ -57,7 +58,7 @@ class SourceServer:
 
     def end(self) -> tuple[LogPosition, str | None]:
         """Where the log ends now, and the transactions executed up to there."""
-        rows = self._log_status()
+        rows = self.log_status()
         if not rows:
             raise ConfigError(
                 f"{self.address} writes no binary log (log_bin is OFF)",
@@ -75,11 +76,32 @@ class SourceServer:
         """Names and sizes of the log's files, oldest first."""
         return [(str(row["Log_name"]), int(row["File_size"])) for row in self._privileged("SHOW BINARY LOGS")]
 
+    def keep_seconds(self) -> float | None:
+        """How long a file of the log is kept; None where none is purged for its age.  Older servers count in days."""
+        found = self.variables("binlog_expire_logs_seconds", "expire_logs_days", "binlog_expire_logs_auto_purge")
+        days = float(found.get("expire_logs_days") or 0)
+        seconds = float(found.get("binlog_expire_logs_seconds") or 0) or _DAY_SECONDS * days
+        purges = seconds > 0 and found.get("binlog_expire_logs_auto_purge", "ON") == "ON"
+        return seconds if purges else None
+
+    def sends_log_to(self, server_id: int) -> bool:
+        """Whether a replica of this number is connected; on MariaDB, whether any is of this account."""
+        if self.flavor == "mariadb":  # which tells the numbers to administrators only
+            query = "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump' AND USER = %s"
+            user = str(self.catalog.ask("SELECT CURRENT_USER() AS user")[0]["user"]).rpartition("@")[0]
+            return bool(self.catalog.ask(query, user))
+        try:
+            rows = self._privileged("SHOW REPLICAS")  # MySQL 8.0.22 and later
+        except pymysql.err.ProgrammingError:
+            rows = self._privileged("SHOW SLAVE HOSTS")
+        return any(server_id == int(row.get("Server_Id") or row["Server_id"]) for row in rows)
+
     def is_subset(self, part: str, whole: str) -> bool:
         """Of MySQL's GTID sets, as the server itself compares them."""
         return bool(self.catalog.ask("SELECT GTID_SUBSET(%s, %s) AS yes", part, whole)[0]["yes"])
 
-    def _log_status(self) -> list[dict[str, Any]]:
+    def log_status(self) -> list[dict[str, Any]]:
+        """File, position and filters, as the server shows them; empty where it writes no log."""
         try:
             return self._privileged("SHOW BINARY LOG STATUS")  # MySQL 8.2 and later
         except pymysql.err.ProgrammingError:

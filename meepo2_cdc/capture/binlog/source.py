@@ -14,6 +14,7 @@ from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Position
 from meepo2_cdc.capture.binlog.visibility import Visibility
+from meepo2_cdc.checks import Finding
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import SourceUnavailable
 from meepo2_cdc.records.checkpoint import Checkpoint
@@ -30,12 +31,24 @@ class BinlogSource:
     `identity` is that of the server that was last connected to: with GTIDs, a failover changes it.
     """
 
-    def __init__(self, settings: SourceSettings, server_id: int, tables: TableFilter) -> None:
+    def __init__(
+        self,
+        settings: SourceSettings,
+        server_id: int,
+        tables: TableFilter,
+        *,
+        whole_rows: bool = False,
+        patience_seconds: float = 300.0,
+        downtime_seconds: float = preflight.DAY_SECONDS,
+    ) -> None:
         self._settings = settings
         self._server_id = server_id
         self._tables = tables
+        self._whole_rows = whole_rows
+        self._downtime_seconds = downtime_seconds
+        self.findings: list[Finding] = []
         self._server = SourceServer(settings)
-        self._visibility = Visibility(settings)
+        self._visibility = Visibility(settings, patience_seconds)
         self.catalog = self._server.catalog
         self.address = self._server.address
         self.identity = ""
@@ -53,7 +66,9 @@ class BinlogSource:
         return self._server.has_gtids
 
     def prepare(self) -> None:
-        preflight.require(self._server, self._server_id, self._tables)
+        self.findings = preflight.require(
+            self._server, self._server_id, self._tables, self._whole_rows, self._downtime_seconds
+        )
         self.identity = self._server.identity
 
     def resume(self, checkpoint: Checkpoint) -> start.Start:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from meepo2_cdc.capture.binlog.connection import WAYS_OUT, DumpPosition, open_dump
+from meepo2_cdc.capture.binlog.executed import is_up_to
 from meepo2_cdc.capture.binlog.server import SourceServer
 from meepo2_cdc.capture.binlog.stream import ARTIFICIAL, FORMAT_DESCRIPTION, BinlogStream
 from meepo2_cdc.capture.binlog.transactions import Position, Since
@@ -45,13 +46,20 @@ def resume(server: SourceServer, checkpoint: Checkpoint) -> Start:
     verify(server, published, checkpoint.server)
     if published.gtids is not None and checkpoint.server != server.identity:
         published = replace(published, file="", offset=0)  # files mean nothing on another server
+    start = behind(published)
+    if start.position != published:
+        verify(server, start.position, checkpoint.server)
+    return start
+
+
+def behind(published: Position) -> Start:
+    """Reading begins at the earliest XA transaction that was undecided; what is published already does not count."""
     undecided = published.undecided
     if undecided is None:
         return Start(published, Since())
     again = replace(published, file=undecided.file, offset=undecided.offset, gtids=undecided.gtids, undecided=None)
     if again.gtids is not None:
         again = replace(again, file="", offset=0)  # it may be of a server before this one
-    verify(server, again, checkpoint.server)
     return Start(again, Since(published=published))
 
 
@@ -75,19 +83,13 @@ def _verify_mariadb_gtids(server: SourceServer, read: str) -> None:
     """
     found = server.variables("gtid_binlog_state", "gtid_slave_pos")
     executed = {member for text in found.values() for member in text.split(",") if member}
-    missing = [gtid for gtid in read.split(",") if gtid and not any(_is_up_to(gtid, one) for one in executed)]
+    missing = [gtid for gtid in read.split(",") if gtid and not any(is_up_to(gtid, one) for one in executed)]
     if missing:
         raise PositionLost(
             f"{server.address} has not executed all that was captured: {', '.join(missing)} of the checkpoint is not in"
             f" its log, which has {found['gtid_binlog_state'] or 'nothing'}",
             fix="It was restored from a backup, or is another server.  " + WAYS_OUT,
         )
-
-
-def _is_up_to(gtid: str, other: str) -> bool:
-    """Whether a transaction is another one of the same domain and server, or before it."""
-    (writer, _, number), (other_writer, _, other_number) = gtid.rpartition("-"), other.rpartition("-")
-    return writer == other_writer and int(number) <= int(other_number)
 
 
 def _verify_file(server: SourceServer, position: Position, identity: str | None) -> None:
@@ -134,7 +136,7 @@ def begin(server: SourceServer, source: SourceSettings, server_id: int, text: st
         return Start(Position(server.files()[0][0], FIRST_EVENT, None), Since())
     if found := re.fullmatch(r"([^:\s]+\.\d+):(\d+)", text):
         return _at_file(server, LogPosition(found[1], int(found[2])))
-    if (moment := _moment(text)) is not None:
+    if (moment := moment_of(text)) is not None:
         return _at_time(server, source, server_id, moment)
     return _at_gtids(server, text)
 
@@ -165,7 +167,8 @@ def _at_gtids(server: SourceServer, text: str) -> Start:
     return Start(Position("", 0, gtids), Since())
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """A start that is a time; None for any other text."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

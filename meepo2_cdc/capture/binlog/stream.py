@@ -12,6 +12,7 @@ import io
 import select
 import ssl
 import struct
+import time
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from meepo2_cdc.capture.binlog.connection import Dump, translated
 from meepo2_cdc.errors import SourceUnavailable
 
 _PIECE_BYTES = 1 << 18
-_TICK_MS = 200
+TICK_MS, BUSY_TICK_MS = 200, 2
 _FULL_PACKET = 0xFFFFFF
 _header = struct.Struct("<xIBIIIH").unpack_from
 _length = struct.Struct("<I").unpack_from
@@ -44,7 +45,13 @@ class Event(NamedTuple):
 
 
 class EventStream(Protocol):
-    """Events of a log, in its order."""
+    """
+    Events of a log, in its order; `heard_at` is when its server last sent anything, by the monotonic clock, and
+    `tick_ms` how often an idle stream says that it is.
+    """
+
+    heard_at: float
+    tick_ms: int
 
     def events(self) -> Iterator[Event | None]:
         """Events as they come; None when no more are waiting, and again from time to time while none come."""
@@ -63,12 +70,14 @@ class BinlogStream:
         self._socket.setblocking(False)
         self._checksum_bytes = dump.checksum_bytes
         self._server = server
-        self._silence_ticks = max(2, int(silence_seconds * 1000 / _TICK_MS))
+        self._silence_ms = max(2 * TICK_MS, silence_seconds * 1000)
+        self.tick_ms = TICK_MS
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self.heard_at = time.monotonic()
 
     def events(self) -> Iterator[Event | None]:
-        """None is yielded when no more bytes are waiting, and again each 0.2 s."""
+        """None is yielded when no more bytes are waiting, and again each `tick_ms`."""
         buf, at = b"", 0
         new, header = tuple.__new__, _header  # one event in a few hundred nanoseconds
         while True:
@@ -141,8 +150,8 @@ class BinlogStream:
                 piece = self._socket.recv(max(_PIECE_BYTES, least))
             except (BlockingIOError, ssl.SSLWantReadError):
                 yield None
-                waited = 0 if self._poll.poll(_TICK_MS) else waited + 1
-                if waited >= self._silence_ticks:
+                waited = 0 if self._poll.poll(self.tick_ms) else waited + self.tick_ms
+                if waited >= self._silence_ms:
                     raise SourceUnavailable(f"{self._server} is silent, not even its heartbeats come") from None
                 continue
             except OSError as error:
@@ -151,4 +160,5 @@ class BinlogStream:
                 raise SourceUnavailable(f"{self._server} closed the connection")
             pieces.append(piece)
             least -= len(piece)
+        self.heard_at = time.monotonic()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

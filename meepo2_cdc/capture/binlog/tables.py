@@ -80,7 +80,7 @@ class TableLayout:
     A table as its rows are now written.  Without a primary key, `key` is empty.
 
     `skipped` says why its rows are passed over, if they are.  `encoded` is a place where the encoder keeps what it
-    has encoded for this layout.
+    has encoded for this layout.  `payload` is how whole rows are read, where they are to be published.
     """
 
     schema: str
@@ -89,6 +89,7 @@ class TableLayout:
     key: tuple[tuple[int, bool, Callable[[bytes], bytes]], ...]
     skipped: str | None = None
     encoded: Any = None
+    payload: Any = None
     _walkers: dict[tuple[bytes, int, bool], KeyWalker] = field(default_factory=dict)
 
     @property
@@ -114,14 +115,15 @@ class TableLayout:
             size = self.bitmap_bytes
             if len(bitmaps) != size * images:
                 raise UnreadableData(f"a rows event has other columns than the {len(self.columns)} of its table map")
-            present = [self._present(bitmaps[n * size : (n + 1) * size]) for n in range(images)]
+            present = [self.present(bitmaps[n * size : (n + 1) * size]) for n in range(images)]
             found = KeyWalker(
                 self.columns, self.key, [Image(columns, partial_json and n == 1) for n, columns in enumerate(present)]
             )
             self._walkers[bitmaps, images, partial_json] = found
         return found
 
-    def _present(self, bitmap: bytes) -> tuple[int, ...]:
+    def present(self, bitmap: bytes) -> tuple[int, ...]:
+        """The columns that a bitmap of a rows event names."""
         bits = int.from_bytes(bitmap, "little")
         return tuple(n for n in range(len(self.columns)) if bits >> n & 1)
 
@@ -223,20 +225,40 @@ def _numbers(raw: bytes) -> list[int]:
 
 
 def _key_columns(table: TableMap, catalog: Catalog) -> tuple[KeyColumn, ...]:
+    if COLUMN_NAME not in table.metadata:  # not FULL: nothing tells whether there is a key
+        unsigned = _unsigned(table)
+        charsets = _charsets(table, _with_charset(table, catalog), DEFAULT_CHARSET, COLUMN_CHARSET)
+        return tuple(_as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table))
+    return tuple(map(described(table, catalog), _key_indexes(table)))
+
+
+def described(table: TableMap, catalog: Catalog) -> Callable[[int], KeyColumn]:
+    """What a table map with FULL metadata says of a column, by its index."""
     unsigned = _unsigned(table)
     charsets = _charsets(table, _with_charset(table, catalog), DEFAULT_CHARSET, COLUMN_CHARSET)
-    if COLUMN_NAME not in table.metadata:  # not FULL: nothing tells whether there is a key
-        return tuple(_as_written(column, table, unsigned, charsets, catalog) for column in catalog.key_columns(table))
     label_charsets = _charsets(table, {t.ENUM, t.SET}, LABEL_DEFAULT_CHARSET, LABEL_COLUMN_CHARSET)
 
-    def key_column(index: int) -> KeyColumn:
+    def column(index: int) -> KeyColumn:
         charset = catalog.charset_of(charsets[index]) if index in charsets else None
         kind = table.columns[index].type
         native = catalog.native_type(table, index) if kind == t.STRING and charset is None else None
         labels = _labels(table, index, label_charsets, catalog) if kind in (t.ENUM, t.SET) else ()
         return KeyColumn(index, index in unsigned, charset, labels, native)
 
-    return tuple(key_column(index) for index in _key_indexes(table))
+    return column
+
+
+def column_names(table: TableMap) -> list[str] | None:
+    """None where the server leaves them out (binlog_row_metadata is not FULL)."""
+    raw = table.metadata.get(COLUMN_NAME)
+    if raw is None:
+        return None
+    names, at = [], 0
+    while at < len(raw):
+        size, at = lenenc(raw, at)
+        name, at = _part(raw, at, size)
+        names.append(name.decode())
+    return names
 
 
 def _with_charset(table: TableMap, catalog: Catalog) -> frozenset[int]:

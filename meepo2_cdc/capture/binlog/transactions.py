@@ -24,6 +24,7 @@ class Transaction:
     given out, or passed over because they are published.  Between XA START and its end `xa` is the transaction's xid,
     and its rows wait in `held` for the decision; behind a savepoint they wait too, since going back to it undoes them.
     `savepoints` are how many were held at each.  `encoded` is a place where the encoder keeps what it has encoded.
+    `snapshot`: its rows are no changes, they were there already.
     """
 
     gtid: str | None
@@ -38,13 +39,15 @@ class Transaction:
     held: list[Rows] = field(default_factory=list)
     savepoints: dict[str, int] | None = None
     encoded: Any = None
+    snapshot: bool = False
 
 
 class Rows(NamedTuple):
     """
     Rows of one event.  `keys` are encoded primary keys: one a row, or for updates the old and the new of each in turn.
 
-    `first_row` is the number of the first among the captured rows of the transaction.
+    `first_row` is the number of the first among the captured rows of the transaction.  `images` are the encoded rows
+    that go with the keys, where they are published: none at all where they could not be read.
     """
 
     layout: TableLayout
@@ -52,6 +55,7 @@ class Rows(NamedTuple):
     keys: list[bytes]
     transaction: Transaction
     first_row: int
+    images: list[bytes] | None = None
 
     @property
     def row_count(self) -> int:
@@ -59,7 +63,8 @@ class Rows(NamedTuple):
 
     def without_first(self, count: int) -> Rows:
         images = 2 if self.action is Action.UPDATE else 1
-        return self._replace(keys=self.keys[count * images :], first_row=self.first_row + count)
+        rest = None if self.images is None else self.images[count * images :]
+        return self._replace(keys=self.keys[count * images :], first_row=self.first_row + count, images=rest)
 
 
 class Truncate(NamedTuple):

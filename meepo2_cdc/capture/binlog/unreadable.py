@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import structlog
 
@@ -27,10 +28,17 @@ class Unreadable:
 
     def note(self, event: Event, error: UnreadableData) -> None:
         """Raises UnreadableData with the event's place; returns when the event is to be passed over."""
-        written = datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec="seconds")
         if not self._skip:
-            raise UnreadableData(
-                f"{error.found}, at {self._place()}, written {written}", fix=error.fix or SKIP_FIX
-            ) from error
+            self.stop(event, error)
         metrics.EVENTS_UNREADABLE.labels(str(event.kind)).inc()
-        log.error("An event was passed over", why=error.found, at=self._place(), written=written)
+        log.error("An event was passed over", why=error.found, at=self._place(), written=_written(event))
+
+    def stop(self, event: Event, error: UnreadableData) -> NoReturn:
+        """Raises UnreadableData with the event's place, whatever the policy."""
+        raise UnreadableData(
+            f"{error.found}, at {self._place()}, written {_written(event)}", fix=error.fix or SKIP_FIX
+        ) from error
+
+
+def _written(event: Event) -> str:
+    return datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec="seconds")

@@ -30,9 +30,13 @@ from meepo2_cdc.records.position import LogPosition
 
 log = structlog.get_logger()
 
+_MOST_PATIENCE_SECONDS = 120.0
+"""Less than /livez allows a loop that waits for this."""
 _STOP_SECONDS = 5.0
 _TOLD_AFTER_SECONDS = 1.0
-_ANSWER_SECONDS = 0.5
+_WAIT_SECONDS = 0.5
+_ANSWER_SECONDS = 5
+"""A link that fell silent must not hold back what a new connection could tell."""
 _LEAST_PAUSE_SECONDS = 0.0005
 _MOST_PAUSE_SECONDS = 0.05
 
@@ -44,7 +48,7 @@ class Visibility:
 
     def __init__(self, source: SourceSettings, patience_seconds: float) -> None:
         self._source = source
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = min(patience_seconds, _MOST_PATIENCE_SECONDS)
         self._address = str(source.address)
         self._connection: pymysql.Connection[Any] | None = None
         self._identity = ""
@@ -53,8 +57,8 @@ class Visibility:
         """
         Returns when all before the checkpoint was committed, and the transaction that it is in.
 
-        Raises Error after `patience_seconds`, when the address leads to another server, or soon when it is told to stop: nothing
-        of the batch is published then, and the next start reads it again.
+        Raises Error after `patience_seconds`, when the address leads to another server, or soon when it is told to
+        stop: nothing of the batch is published then, and the next start reads it again.
         """
         began, pause, told = time.monotonic(), _LEAST_PAUSE_SECONDS, False
         while not self._shows(checkpoint):
@@ -97,7 +101,7 @@ class Visibility:
         if self._connection is not None and self._identity != identity:
             self.close()  # it may lead to the server that was read before
         if self._connection is None:
-            self._connection = connect(self._source)
+            self._connection = connect(self._source, _ANSWER_SECONDS)
             self._identity = variable(self._connection, "server_uuid") or variable(self._connection, "server_id") or ""
         if self._identity != identity:
             raise Error(
@@ -112,7 +116,7 @@ def _mysql_shows(connection: pymysql.Connection[Any], checkpoint: Checkpoint) ->
     if not gtids:
         return True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", (gtids, _ANSWER_SECONDS))
+        cursor.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", (gtids, _WAIT_SECONDS))
         row = cursor.fetchone()
     return row is not None and row[0] == 0
 

@@ -68,7 +68,7 @@ public class Reader {
 
     /** Every golden .bin file of every record: its path below DIR, and what Avro's Java finds in it. */
     static void readGolden(Path schemas) throws IOException {
-        for (String name : List.of("table_action", "table_key", "checkpoint", "relay_checkpoint")) {
+        for (String name : List.of("table_action", "table_key", "checkpoint", "relay_checkpoint", "row_change")) {
             Decoder decoder = new Decoder(schemas, name, null);
             for (Path file : sorted(schemas.resolve(name).resolve("golden"), ".bin")) {
                 Map<String, Object> line = new LinkedHashMap<>();
@@ -193,6 +193,10 @@ public class Reader {
                 return fields((GenericRecord) value);
             case ARRAY:
                 return ((List<?>) value).stream().map(one -> plain(one, schema.getElementType())).toList();
+            case MAP:
+                Map<String, Object> values = new LinkedHashMap<>();
+                ((Map<?, ?>) value).forEach((name, one) -> values.put(name.toString(), plain(one, schema.getValueType())));
+                return values;
             case BYTES:
                 return Map.of("base64", Base64.getEncoder().encodeToString(bytes((ByteBuffer) value)));
             case STRING:
