@@ -18,11 +18,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM python:${PYTHON} AS install
 WORKDIR /opt
 COPY --from=wheel /src/dist /opt/dist
+COPY constraints.txt ./
 # Without pip in it: what is not there needs no update and cannot be used by an intruder.
 RUN python -m venv --without-pip /opt/meepo2-cdc
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/meepo2-cdc/bin/python install --no-warn-script-location \
-        "meepo2-cdc[all,otel] @ file://$(echo /opt/dist/meepo2_cdc-*.whl)"
+        --constraint constraints.txt "meepo2-cdc[all,otel] @ file://$(echo /opt/dist/meepo2_cdc-*.whl)"
 # The bill of materials, made by a tool that is not itself in the image.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/sbom && \
