@@ -131,7 +131,7 @@ def test_two_members_of_a_group_see_each_key_in_order(scene: Scene) -> None:
     scene.run("CREATE TABLE test (id INT PRIMARY KEY, n INT)", f"INSERT INTO test VALUES {values}")
     scene.caught_up(MEEPO2_TOPICS_PARTITIONS="4")
     with reading(scene, "one") as first, reading(scene, "one") as second:
-        until(lambda: all(one.polled().owns_partitions for one in (first, second)), "a share for each")
+        until(lambda: all(one.polled().owns_partitions for one in (first, second)), "a share for each", 150)
         scene.run(*(f"UPDATE test SET n = {n}" for n in range(1, rounds + 1)), "DELETE FROM test")
         scene.caught_up()
         wanted = keys * (rounds + 2)

@@ -25,6 +25,7 @@ import structlog
 from meepo2_cdc.capture.binlog.connection import connect, translated, variable
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import Error, SourceUnavailable
+from meepo2_cdc.observe import metrics
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
 
@@ -52,6 +53,7 @@ class Visibility:
         self._address = str(source.address)
         self._connection: pymysql.Connection[Any] | None = None
         self._identity = ""
+        self._is_lost = False
 
     def wait(self, checkpoint: Checkpoint, stopping: threading.Event) -> None:
         """
@@ -84,18 +86,27 @@ class Visibility:
     def _shows(self, checkpoint: Checkpoint) -> bool:
         """False also while the server does not answer."""
         try:
+            shows = self._ask(checkpoint)
+        except SourceUnavailable as error:
+            if not self._is_lost:  # who follows the log may be waiting for this answer, and hear of nothing
+                self._is_lost = True
+                metrics.SOURCE_CONNECTED.set(0)
+                log.warning("The connection to the source was lost", why=error.found, **_place(checkpoint))
+            return False
+        if self._is_lost:
+            self._is_lost = False
+            metrics.SOURCE_CONNECTED.set(1)
+        return shows
+
+    def _ask(self, checkpoint: Checkpoint) -> bool:
+        try:
             connection = self._connected(checkpoint.server or "")
             if checkpoint.flavor == "mariadb":
                 return _mariadb_shows(connection, checkpoint)
             return _mysql_shows(connection, checkpoint)
         except (pymysql.err.MySQLError, OSError) as error:
             self.close()
-            meaning = translated(error, self._address)
-            if isinstance(meaning, SourceUnavailable):
-                return False
-            raise meaning from error
-        except SourceUnavailable:
-            return False
+            raise translated(error, self._address) from error
 
     def _connected(self, identity: str) -> pymysql.Connection[Any]:
         if self._connection is not None and self._identity != identity:
