@@ -16,6 +16,7 @@ from sqlalchemy import types as sql
 from meepo2_cdc.cli.verified import as_lines, as_objects, summary
 from meepo2_cdc.records.checkpoint import Checkpoint
 from meepo2_cdc.records.position import LogPosition
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.rows import LogEnd
 from meepo2_cdc.replay.sink import Difference
 from meepo2_cdc.replay.verify.comparison import Compared
@@ -23,7 +24,7 @@ from meepo2_cdc.replay.verify.key_sums import KeySums, bucket_of
 from meepo2_cdc.replay.verify.pipeline import covers
 from meepo2_cdc.replay.verify.run import Verified
 from meepo2_cdc.replay.verify.settling import Settled, Settling, is_settled
-from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile, TableName
+from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile
 from meepo2_cdc.testing import InMemoryRows
 
 USER = TableName("shop", "user")

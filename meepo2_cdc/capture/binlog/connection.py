@@ -107,7 +107,7 @@ class DumpLink:
         self._source = source
         self._connection = _connected(_DumpConnection, source)
         try:
-            self.identity = variable(self._connection, "server_uuid") or variable(self._connection, "server_id") or ""
+            self.identity = identity_of(self._connection)
             self._checksum_bytes = _agree_on_checksums(self._connection)
         except (pymysql.err.MySQLError, OSError) as error:
             self.close()
@@ -196,6 +196,11 @@ class _Replica(BinLogStreamReader):  # type: ignore[misc]
         self._BinLogStreamReader__connect_to_stream()
         connection: pymysql.Connection[Any] = self._stream_connection
         return connection
+
+
+def identity_of(connection: pymysql.Connection[Any]) -> str:
+    """server_uuid on MySQL; MariaDB has nothing better than its server_id."""
+    return variable(connection, "server_uuid") or variable(connection, "server_id") or ""
 
 
 def variable(connection: pymysql.Connection[Any], name: str) -> str | None:

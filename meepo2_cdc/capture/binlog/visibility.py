@@ -22,7 +22,7 @@ from typing import Any
 import pymysql
 import structlog
 
-from meepo2_cdc.capture.binlog.connection import connect, translated, variable
+from meepo2_cdc.capture.binlog.connection import connect, identity_of, translated
 from meepo2_cdc.config import SourceSettings
 from meepo2_cdc.errors import Error, SourceUnavailable
 from meepo2_cdc.observe import metrics
@@ -113,7 +113,7 @@ class Visibility:
             self.close()  # it may lead to the server that was read before
         if self._connection is None:
             self._connection = connect(self._source, _ANSWER_SECONDS)
-            self._identity = variable(self._connection, "server_uuid") or variable(self._connection, "server_id") or ""
+            self._identity = identity_of(self._connection)
         if self._identity != identity:
             raise Error(
                 f"{self._address} leads to server {self._identity} now; what was read is of {identity}",

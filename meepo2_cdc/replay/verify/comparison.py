@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from meepo2_cdc.errors import Error
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.sink import Difference, Replica
 from meepo2_cdc.replay.source_ranges import Place
 from meepo2_cdc.replay.verify.key_sums import KeySums, bucket_of, some_buckets
 from meepo2_cdc.replay.verify.looking import Key, Row, Rows, average_bytes, exact_rows, keyed
-from meepo2_cdc.replay.verify.suspects import BATCH_KEYS, Suspect, TableName
+from meepo2_cdc.replay.verify.suspects import BATCH_KEYS, Suspect
 
 FIRST_ROWS = 200
 MOST_ROWS = 5_000

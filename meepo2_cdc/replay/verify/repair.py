@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from meepo2_cdc.records import Action, Source, TableAction
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.sink import Difference, Rejected, Replica, Sink, TryAgain
 from meepo2_cdc.replay.verify.looking import Key, Row, Rows, exact_rows
-from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile, TableName
+from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile
 
 _TRIES = 5
 _PAUSE_SECONDS = 1.0

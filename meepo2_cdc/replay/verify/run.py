@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from meepo2_cdc.errors import ConfigError
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.sink import Replica
 from meepo2_cdc.replay.verify.comparison import Compared, Comparison
 from meepo2_cdc.replay.verify.pipeline import KafkaPipeline, last_seq
 from meepo2_cdc.replay.verify.repair import Repair, Repaired
 from meepo2_cdc.replay.verify.settling import NoPipeline, Pipeline, Settled, Settling
-from meepo2_cdc.replay.verify.suspects import SuspectFile, TableName
+from meepo2_cdc.replay.verify.suspects import SuspectFile
 from meepo2_cdc.table_filter import TableFilter
 
 log = structlog.get_logger()

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.sink import Replica
 from meepo2_cdc.replay.verify.looking import Rows, digest, exact_rows
-from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile, TableName
+from meepo2_cdc.replay.verify.suspects import Suspect, SuspectFile
 
 _STEADY = 2
 _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 0.05, 1.0

@@ -10,25 +10,16 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from meepo2_cdc.records import KeyPart
+from meepo2_cdc.records.snapshot import TableName
 from meepo2_cdc.replay.sink import Difference
 
 Key = tuple[KeyPart, ...]
 
 Kind = Literal["missing", "extra", "different"]
 BATCH_KEYS = 500
-
-
-class TableName(NamedTuple):
-    """Schema and name in the source."""
-
-    schema: str
-    table: str
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.table}"
 
 
 @dataclass(frozen=True, slots=True)
